@@ -1,0 +1,542 @@
+//! A ring and its tick: check all staged images, submit them, wait, and copy completions out.
+//!
+//! The queues are driven by hand, because what the kernel did not take must be taken back: it stays
+//! staged in TypeScript, in order. Memory that TypeScript shares (staging, parameters, columns,
+//! control) is written freely, but read once only, in `prep.zig` and `copyPath`.
+
+const std = @import("std");
+const builtin = @import("builtin");
+const abi = @import("abi.zig");
+const kernel = @import("kernel.zig");
+const liburing = @import("liburing.zig");
+const prep = @import("prep.zig");
+const files = @import("files.zig");
+const slots = @import("slots.zig");
+const linux = std.os.linux;
+
+const Reason = abi.bad_reason;
+const links = abi.sqe_flag.IO_LINK | abi.sqe_flag.IO_HARDLINK;
+pub const nobody: u32 = 0xffff_ffff;
+/// `timeout_micros` without end.
+pub const forever: u32 = 0xffff_ffff;
+
+pub const Ring = struct {
+    uring: liburing.Ring,
+    sqes: [*]liburing.Sqe,
+    sq_mask: u32,
+    sq_entries: u32,
+    /// Where the next SQE goes. Without SQPOLL the kernel's head is here too between ticks.
+    sq_tail: u32,
+    cqes: [*]liburing.Cqe,
+    cq_mask: u32,
+    setup_flags: u32,
+    enter_flags: u32,
+
+    staging: [*]align(8) const volatile u8,
+    staged_max: u32,
+    parameters: [*]u8,
+    parameter_bytes: u32,
+    columns: [*]u32,
+    control: *abi.Control,
+    arena_address: u64,
+    arena_bytes: u32,
+    /// The arena is a fixed buffer.
+    registered: bool,
+    read_opcode: u8,
+    write_opcode: u8,
+    /// FIXED_FILE where the kernel has the file table.
+    file_flag: u8,
+    eventfd_registered: bool,
+
+    slots: [*]slots.Slot,
+    slot_count: u32,
+    slot_memory: [*]u8,
+    files: files.Files,
+    /// Slots whose operation ends with -ECANCELED without having reached the kernel.
+    canceled: [*]u32,
+    canceled_count: u32,
+    /// Closes among the images that were built and not yet published.
+    closes_staged: u32,
+    supported: [abi.operations.len]bool,
+
+    /// Operations that the kernel has, or whose completion was not yet reaped.
+    in_flight: u32,
+    enters: u32,
+    overflows: u32,
+    stale: u32,
+
+    /// Of the whole mapping in which this structure lies.
+    mapping_bytes: usize,
+    slot_memory_bytes: usize,
+
+    enter_for_test: if (builtin.is_test) ?*const fn (*Ring, u32, u32, u32) i32 else void,
+
+    /// See `uring_tick` in `abi.zig`.
+    pub fn tick(ring: *Ring, staged: u32, wait: u32, timeout_micros: u32) i32 {
+        const control = ring.control;
+        control.consumed = 0;
+        control.reaped = 0;
+        control.bad_index = nobody;
+        control.bad_reason = @backingInt(Reason.none);
+        control.again = 0;
+
+        var published: u32 = 0;
+        if (staged > 0) {
+            if (staged > ring.staged_max) return -kernel.EINVAL;
+            switch (ring.stage(staged)) {
+                .built => |count| published = count,
+                .bad => |bad| {
+                    control.bad_index = bad.index;
+                    control.bad_reason = @backingInt(bad.reason);
+                    return -kernel.EINVAL;
+                },
+            }
+        }
+        var failed: i32 = 0;
+        if (published > 0 or wait > 0 or ring.in_flight > 0) {
+            failed = ring.submitAndWait(published, if (timeout_micros == 0) 0 else wait, timeout_micros);
+        }
+        const reaped = ring.reap();
+        control.reaped = reaped;
+        control.overflows = ring.overflows;
+        control.in_flight = ring.in_flight;
+        control.enters = ring.enters;
+        control.stale = ring.stale;
+        if (failed < 0 and reaped == 0) return failed;
+        return @intCast(reaped);
+    }
+
+    const Staged = union(enum) {
+        built: u32,
+        bad: struct { index: u32, reason: Reason },
+    };
+
+    /// Builds the SQEs of the first `staged` images behind the tail. With SQPOLL as many as there is
+    /// room for, in whole chains.
+    pub fn stage(ring: *Ring, staged: u32) Staged {
+        var count = staged;
+        if (ring.sqpoll()) {
+            const unread = ring.sq_tail -% @atomicLoad(u32, ring.uring.sq.khead, .acquire);
+            count = @min(count, ring.sq_entries - unread);
+        }
+        const tail = ring.sq_tail;
+        var index: u32 = 0;
+        while (index < count) : (index += 1) {
+            const source: prep.Source = @ptrCast(ring.staging + @as(usize, index) * @sizeOf(abi.Image));
+            const reason = prep.build(ring, source, ring.sqe(tail +% index));
+            if (reason != .none) {
+                @branchHint(.unlikely);
+                ring.rollback(tail, index, .checked);
+                return .{ .bad = .{ .index = index, .reason = reason } };
+            }
+        }
+        if (count > 0 and ring.sqe(tail +% (count - 1)).flags & links != 0) {
+            @branchHint(.unlikely);
+            var whole = count;
+            while (whole > 0 and ring.sqe(tail +% (whole - 1)).flags & links != 0) whole -= 1;
+            if (count == staged) {
+                ring.rollback(tail, count, .checked);
+                return .{ .bad = .{ .index = count - 1, .reason = .chain } };
+            }
+            ring.rollback(tail +% whole, count - whole, .checked);
+            count = whole;
+        }
+        if (ring.closes_staged > 0) {
+            @branchHint(.unlikely);
+            ring.unregisterClosing(tail, count);
+        }
+        return .{ .built = count };
+    }
+
+    fn unregisterClosing(ring: *Ring, from: u32, count: u32) void {
+        for (0..count) |index| {
+            const slot = &ring.slots[slotOf(ring.sqe(from +% @as(u32, @intCast(index))))];
+            if (slot.kind == .close) ring.files.unregister(&ring.uring, &ring.files.all[slot.file]);
+        }
+        ring.closes_staged = 0;
+    }
+
+    /// How far the SQEs that are taken back had come.
+    const Progress = enum { checked, published };
+
+    pub fn rollback(ring: *Ring, from: u32, count: u32, progress: Progress) void {
+        @branchHint(.cold);
+        // Backwards, so that a file slot is given back in the order in which it was taken.
+        var left = count;
+        while (left > 0) {
+            left -= 1;
+            const slot = &ring.slots[slotOf(ring.sqe(from +% left))];
+            if (slot.file != slots.no_file) {
+                const file = &ring.files.all[slot.file];
+                file.in_flight -= 1;
+                switch (slot.kind) {
+                    .open => ring.files.unreserve(file),
+                    .close => {
+                        ring.files.undoClose(&ring.uring, file, progress == .published);
+                        if (progress == .checked) ring.closes_staged -= 1;
+                    },
+                    else => {},
+                }
+            }
+            slot.busy = false;
+        }
+    }
+
+    /// One io_uring_enter as a rule; none where it would bring nothing. What the kernel did not take is
+    /// taken back. The result is 0 or an errno that is not `control.again`'s.
+    fn submitAndWait(ring: *Ring, published: u32, wait: u32, timeout_micros: u32) i32 {
+        const before = ring.sq_tail;
+        ring.in_flight += published;
+        var flags: u32 = 0;
+        if (published > 0) {
+            ring.sq_tail +%= published;
+            if (ring.sqpoll()) {
+                // The thread that polls may be about to sleep: the store must be seen before its flag is read.
+                _ = @atomicRmw(u32, ring.uring.sq.ktail, .Xchg, ring.sq_tail, .seq_cst);
+            } else {
+                @atomicStore(u32, ring.uring.sq.ktail, ring.sq_tail, .release);
+            }
+        }
+        const seen = @atomicLoad(u32, ring.uring.sq.kflags, .seq_cst);
+        if (seen & liburing.SQ_CQ_OVERFLOW != 0) {
+            @branchHint(.unlikely);
+            ring.overflows +%= 1;
+            flags |= liburing.ENTER_GETEVENTS;
+        }
+        if (seen & liburing.SQ_TASKRUN != 0) flags |= liburing.ENTER_GETEVENTS;
+        if (ring.setup_flags & abi.setup_flag.IOPOLL != 0) flags |= liburing.ENTER_GETEVENTS;
+        if (ring.sqpoll()) {
+            if (seen & liburing.SQ_NEED_WAKEUP != 0 and
+                ring.sq_tail != @atomicLoad(u32, ring.uring.sq.khead, .acquire)) flags |= liburing.ENTER_SQ_WAKEUP;
+        }
+        // It never waits for more than can come.
+        const want = @min(wait, ring.in_flight);
+        const to_submit = if (ring.sqpoll()) 0 else published;
+        if (to_submit == 0 and ring.ready() >= want and flags == 0) {
+            ring.control.consumed = published;
+            return 0;
+        }
+        if (want > 0) flags |= liburing.ENTER_GETEVENTS;
+
+        var deadline: u64 = 0;
+        const timed = want > 0 and timeout_micros != forever;
+        if (timed) deadline = kernel.nanoseconds() + @as(u64, timeout_micros) * std.time.ns_per_us;
+        var nanoseconds_left = @as(u64, timeout_micros) * std.time.ns_per_us;
+
+        const polled = ring.sqpoll();
+        var submit = to_submit;
+        var rc: i32 = undefined;
+        while (true) {
+            rc = ring.enter(submit, want, flags, if (timed) nanoseconds_left else null);
+            if (submit > 0) {
+                // What it returns can be an error after it took some: only the head tells.
+                const taken = @atomicLoad(u32, ring.uring.sq.khead, .acquire) -% before;
+                if (taken < published) {
+                    @branchHint(.unlikely);
+                    if (rc != -kernel.EINTR or taken > 0) {
+                        ring.takeBack(before, taken, published);
+                        break;
+                    }
+                } else {
+                    ring.control.consumed = published;
+                    submit = 0;
+                }
+            } else if (polled) {
+                ring.control.consumed = published;
+            }
+            if (want == 0) {
+                if (rc == -kernel.EINTR) continue;
+                break;
+            }
+            if (rc == -kernel.ETIME or ring.ready() >= want) break;
+            if (rc < 0 and rc != -kernel.EINTR) break;
+            // A signal ended the wait early, or it came with the count of what was submitted.
+            if (timed) {
+                const now = kernel.nanoseconds();
+                if (now >= deadline) break;
+                nanoseconds_left = deadline - now;
+            }
+            flags &= ~liburing.ENTER_SQ_WAKEUP;
+        }
+        switch (rc) {
+            -kernel.ETIME, -kernel.EINTR => return 0,
+            -kernel.EAGAIN, -kernel.EBUSY => {
+                ring.control.again = @intCast(-rc);
+                return 0;
+            },
+            else => return @min(rc, 0),
+        }
+    }
+
+    /// The kernel took `taken` of the SQEs published since `before`.
+    fn takeBack(ring: *Ring, before: u32, taken: u32, published: u32) void {
+        @branchHint(.cold);
+        var settled = taken;
+        // The kernel has already submitted the first part of a chain that it cut, without the rest;
+        // the rest, left staged, would run as if nothing stood before it.
+        while (settled > 0 and settled < published and ring.sqe(before +% (settled - 1)).flags & links != 0) {
+            const slot = slotOf(ring.sqe(before +% settled));
+            std.debug.assert(ring.canceled_count < ring.slot_count);
+            ring.canceled[ring.canceled_count] = slot;
+            ring.canceled_count += 1;
+            settled += 1;
+        }
+        ring.in_flight -= published - settled;
+        ring.rollback(before +% settled, published - settled, .published);
+        ring.sq_tail = before +% taken;
+        @atomicStore(u32, ring.uring.sq.ktail, ring.sq_tail, .release);
+        ring.control.consumed = settled;
+    }
+
+    fn enter(ring: *Ring, submit: u32, want: u32, flags: u32, nanoseconds_left: ?u64) i32 {
+        ring.enters +%= 1;
+        if (builtin.is_test) {
+            if (ring.enter_for_test) |stand_in| return stand_in(ring, submit, want, flags);
+        }
+        if (nanoseconds_left) |nanoseconds| {
+            const limit: liburing.Timespec = .{
+                .seconds = @intCast(nanoseconds / std.time.ns_per_s),
+                .nanoseconds = @intCast(nanoseconds % std.time.ns_per_s),
+            };
+            const argument: liburing.GetEventsArg = .{ .ts = @intFromPtr(&limit) };
+            return kernel.result(linux.syscall6(
+                .io_uring_enter,
+                kernel.unsigned(ring.uring.enter_ring_fd),
+                submit,
+                want,
+                flags | ring.enter_flags | liburing.ENTER_EXT_ARG,
+                @intFromPtr(&argument),
+                @sizeOf(liburing.GetEventsArg),
+            ));
+        }
+        return kernel.result(linux.syscall6(
+            .io_uring_enter,
+            kernel.unsigned(ring.uring.enter_ring_fd),
+            submit,
+            want,
+            flags | ring.enter_flags,
+            0,
+            8,
+        ));
+    }
+
+    /// Completions that stand in the queue.
+    inline fn ready(ring: *Ring) u32 {
+        return @atomicLoad(u32, ring.uring.cq.ktail, .acquire) -% ring.uring.cq.khead.*;
+    }
+
+    /// Copies completions into the columns, at most `slot_count`.
+    fn reap(ring: *Ring) u32 {
+        const capacity = ring.slot_count;
+        const columns = ring.columns;
+        var count: u32 = 0;
+        if (ring.canceled_count > 0) {
+            @branchHint(.unlikely);
+            while (ring.canceled_count > 0 and count < capacity) {
+                ring.canceled_count -= 1;
+                const slot = ring.canceled[ring.canceled_count];
+                const res = ring.settle(slot, -kernel.ECANCELED, 0);
+                put(columns, capacity, count, slot, ring.slots[slot].generation, res, 0);
+                count += 1;
+            }
+        }
+        // The compiler cannot know that the stores below change none of these.
+        const all_slots = ring.slots;
+        const all_files = ring.files.all;
+        const cqes = ring.cqes;
+        const mask = ring.cq_mask;
+        var ended: u32 = 0;
+        var head = ring.uring.cq.khead.*;
+        const tail = @atomicLoad(u32, ring.uring.cq.ktail, .acquire);
+        while (head != tail and count < capacity) : (head +%= 1) {
+            const cqe = cqes[head & mask];
+            const slot_index: u32 = @truncate(cqe.user_data);
+            const generation: u32 = @truncate(cqe.user_data >> 32);
+            if (slot_index >= capacity or !all_slots[slot_index].busy or all_slots[slot_index].generation != generation) {
+                @branchHint(.unlikely);
+                ring.stale +%= 1;
+                continue;
+            }
+            const slot = &all_slots[slot_index];
+            if (slot.kind == .simple and cqe.flags & liburing.CQE_F_MORE == 0) {
+                @branchHint(.likely);
+                slot.busy = false;
+                ended += 1;
+                if (slot.file != slots.no_file) all_files[slot.file].in_flight -= 1;
+                put(columns, capacity, count, slot_index, generation, cqe.res, cqe.flags);
+            } else {
+                put(columns, capacity, count, slot_index, generation, ring.settle(slot_index, cqe.res, cqe.flags), cqe.flags);
+            }
+            count += 1;
+        }
+        ring.in_flight -= ended;
+        @atomicStore(u32, ring.uring.cq.khead, head, .release);
+        ring.control.more = @intFromBool(head != tail or
+            @atomicLoad(u32, ring.uring.sq.kflags, .unordered) & liburing.SQ_CQ_OVERFLOW != 0);
+        return count;
+    }
+
+    inline fn put(columns: [*]u32, capacity: usize, place: u32, slot_index: u32, generation: u32, res: i32, flags: u32) void {
+        columns[place] = slot_index;
+        columns[capacity + place] = generation;
+        columns[2 * capacity + place] = @bitCast(res);
+        columns[3 * capacity + place] = flags;
+    }
+
+    /// What a completion changes here; the slot is free after its last.
+    fn settle(ring: *Ring, slot_index: u32, result: i32, flags: u32) i32 {
+        const slot = &ring.slots[slot_index];
+        if (flags & liburing.CQE_F_MORE != 0) {
+            @branchHint(.unlikely);
+            return result;
+        }
+        slot.busy = false;
+        ring.in_flight -= 1;
+        if (slot.file == slots.no_file) {
+            return if (slot.kind == .result) ring.copyResult(slot_index, result) else result;
+        }
+        const file = &ring.files.all[slot.file];
+        file.in_flight -= 1;
+        return switch (slot.kind) {
+            .simple, .path => result,
+            .result => ring.copyResult(slot_index, result),
+            .open => ring.opened(file, result),
+            .close => ring.closed(file, result),
+        };
+    }
+
+    fn opened(ring: *Ring, file: *files.File, result: i32) i32 {
+        if (result < 0) {
+            ring.files.unreserve(file);
+            return result;
+        }
+        return ring.files.install(&ring.uring, file, result);
+    }
+
+    fn closed(ring: *Ring, file: *files.File, result: i32) i32 {
+        // Whatever a close returns, the descriptor is gone; but a canceled one was never tried.
+        const untried = result == -kernel.ECANCELED;
+        if (untried) kernel.close(file.fd);
+        ring.files.endClose(file);
+        return if (untried) 0 else result;
+    }
+
+    /// Results lie behind the incoming part of the parameter area.
+    fn copyResult(ring: *Ring, slot_index: u32, result: i32) i32 {
+        if (result >= 0) {
+            const to = ring.parameters + ring.parameter_bytes + @as(usize, slot_index) * abi.result_bytes;
+            @memcpy(to[0..abi.result_bytes], ring.memoryOf(slot_index)[slots.result_at..slots.memory_bytes]);
+        }
+        return result;
+    }
+
+    inline fn memoryOf(ring: *Ring, slot_index: u32) *[slots.memory_bytes]u8 {
+        return @ptrCast(ring.slot_memory + @as(usize, slot_index) * slots.memory_bytes);
+    }
+
+    pub fn resultAddress(ring: *Ring, slot_index: u32) u64 {
+        return @intFromPtr(ring.memoryOf(slot_index)) + slots.result_at;
+    }
+
+    /// The empty path of AT_EMPTY_PATH.
+    pub fn emptyPath(ring: *Ring, slot_index: u32) u64 {
+        const memory = ring.memoryOf(slot_index);
+        memory[0] = 0;
+        return @intFromPtr(memory);
+    }
+
+    /// Copies a path from the parameter area into the slot's memory and checks the copy.
+    pub fn copyPath(ring: *Ring, slot_index: u32, which: u1, at: u64, bytes: u32) ?u64 {
+        if (bytes == 0 or bytes > abi.path_bytes_max) return null;
+        if (at > ring.parameter_bytes or bytes > ring.parameter_bytes - at) return null;
+        const to = ring.memoryOf(slot_index)[@as(usize, which) * slots.path_bytes ..];
+        @memcpy(to[0..bytes], ring.parameters + @as(usize, @intCast(at)));
+        to[bytes] = 0;
+        if (std.mem.indexOfScalar(u8, to[0..bytes], 0) != null) return null;
+        return @intFromPtr(to.ptr);
+    }
+
+    pub inline fn sqe(ring: *Ring, position: u32) *liburing.Sqe {
+        return &ring.sqes[position & ring.sq_mask];
+    }
+
+    pub inline fn sqpoll(ring: *const Ring) bool {
+        return ring.setup_flags & abi.setup_flag.SQPOLL != 0;
+    }
+
+    /// Asks the kernel to cancel everything, and settles what ends before the deadline, delivering
+    /// nothing. The result is what is still in flight then.
+    pub fn drain(ring: *Ring, deadline_millis: u32) u32 {
+        const deadline = kernel.nanoseconds() + @as(u64, deadline_millis) * std.time.ns_per_ms;
+        ring.settleReady();
+        var all_at_once = true;
+        // First everything by one request; a kernel before 5.19 does not know how, so then one by one.
+        var next: u32 = 0;
+        while (ring.in_flight > 0) {
+            if (ring.sq_tail == @atomicLoad(u32, ring.uring.sq.khead, .acquire)) {
+                if (all_at_once) {
+                    ring.putCancel(0, liburing.ASYNC_CANCEL_ALL | liburing.ASYNC_CANCEL_ANY);
+                    all_at_once = false;
+                } else {
+                    var requests: u32 = 0;
+                    while (next < ring.slot_count and requests < ring.sq_entries) : (next += 1) {
+                        if (!ring.slots[next].busy) continue;
+                        ring.putCancel(next | @as(u64, ring.slots[next].generation) << 32, 0);
+                        requests += 1;
+                    }
+                }
+                _ = @atomicRmw(u32, ring.uring.sq.ktail, .Xchg, ring.sq_tail, .seq_cst);
+            }
+            const now = kernel.nanoseconds();
+            const nanoseconds_left = deadline -| now;
+            var flags = liburing.ENTER_GETEVENTS;
+            if (ring.sqpoll()) flags |= liburing.ENTER_SQ_WAKEUP;
+            const submit = if (ring.sqpoll()) 0 else ring.sq_tail -% @atomicLoad(u32, ring.uring.sq.khead, .acquire);
+            const rc = ring.enter(submit, @intFromBool(nanoseconds_left > 0), flags, nanoseconds_left);
+            ring.settleReady();
+            if (rc < 0) switch (rc) {
+                -kernel.EINTR, -kernel.EAGAIN, -kernel.EBUSY, -kernel.ETIME => {},
+                else => break,
+            };
+            if (nanoseconds_left == 0) break;
+        }
+        return ring.in_flight;
+    }
+
+    const cancel_user_data = std.math.maxInt(u64);
+
+    fn putCancel(ring: *Ring, target: u64, flags: u32) void {
+        ring.sqe(ring.sq_tail).* = std.mem.zeroInit(liburing.Sqe, .{
+            .opcode = liburing.OP_ASYNC_CANCEL,
+            .fd = -1,
+            .addr = target,
+            .op_flags = flags,
+            .user_data = cancel_user_data,
+        });
+        ring.sq_tail +%= 1;
+    }
+
+    pub fn settleReady(ring: *Ring) void {
+        while (ring.canceled_count > 0) {
+            ring.canceled_count -= 1;
+            _ = ring.settle(ring.canceled[ring.canceled_count], -kernel.ECANCELED, 0);
+        }
+        var head = ring.uring.cq.khead.*;
+        const tail = @atomicLoad(u32, ring.uring.cq.ktail, .acquire);
+        while (head != tail) : (head +%= 1) {
+            const cqe = &ring.cqes[head & ring.cq_mask];
+            const slot_index: u32 = @truncate(cqe.user_data);
+            if (slot_index >= ring.slot_count) continue;
+            const slot = &ring.slots[slot_index];
+            if (!slot.busy or slot.generation != @as(u32, @truncate(cqe.user_data >> 32))) continue;
+            // Nobody looks at results any more, and the parameter area may be gone.
+            if (slot.kind == .result) slot.kind = .simple;
+            _ = ring.settle(slot_index, cqe.res, cqe.flags);
+        }
+        @atomicStore(u32, ring.uring.cq.khead, head, .release);
+    }
+};
+
+inline fn slotOf(sqe: *const liburing.Sqe) u32 {
+    return @truncate(sqe.user_data);
+}
