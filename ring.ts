@@ -1,0 +1,38 @@
+/**
+ * io_uring from TypeScript: `Ring`, its buffers and files, and the kernel's flags.
+ *
+ * Docs: docs/ARCHITECTURE.md. The errors that have a `code` are named with the methods that throw them.
+ *
+ * @module
+ */
+
+export { CompletionArray } from "./src/abi/completions.ts";
+export { errnoName, errnoText } from "./src/abi/errno.ts";
+export {
+  AT_FLAG,
+  ERRNO,
+  FADVISE_FLAG,
+  FALLOCATE_FLAG,
+  FSYNC_FLAG,
+  LOCK_FLAG,
+  OPEN_FLAG,
+  RENAME_FLAG,
+  RW_FLAG,
+  SETUP_FLAG,
+  SQE_FLAG,
+  STATX_MASK,
+} from "./src/abi/generated.ts";
+export { RingUnavailableError, type RingUnavailableReason } from "./src/native/errors.ts";
+export { BufferSet, RegisteredBuffer } from "./src/ring/buffers.ts";
+export {
+  RingBusyError,
+  RingClosedError,
+  RingError,
+  RingImageError,
+  RingUnsupportedError,
+} from "./src/ring/errors.ts";
+export { RingFile } from "./src/ring/file.ts";
+export type { RingOptions } from "./src/ring/options.ts";
+export { Ring, type RingFeatures, type RingStats } from "./src/ring/ring.ts";
+export { FileSystemResult, StatxResult } from "./src/ring/statx.ts";
+export type { TraceSink } from "./src/ring/trace.ts";

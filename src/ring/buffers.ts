@@ -1,0 +1,141 @@
+/**
+ * The arena, cut into slices that are handed out as registered buffers.
+ *
+ * @module
+ */
+
+import { RingBusyError } from "./errors.ts";
+
+/**
+ * One or more slices of the arena, which the kernel has pinned.
+ *
+ * Ownership: the caller's, from `acquire` to `release`, except while an operation on it is in flight.
+ * Then the kernel may read or write it at any time, and neither a second operation nor a release is
+ * possible; that ends when the completion was reaped.
+ */
+export class RegisteredBuffer {
+  /** The memory. Do not write it while an operation on it is in flight. */
+  readonly bytes: Uint8Array;
+  /** Number of its first slice. */
+  readonly index: number;
+  /** Where it begins in the arena, in bytes; a multiple of 4,096. */
+  readonly offset: number;
+  /** Bytes. */
+  readonly length: number;
+  /** The set it is from, until released. @internal */
+  owner: BufferSet | undefined;
+
+  /** @internal */
+  constructor(owner: BufferSet, bytes: Uint8Array, index: number, offset: number) {
+    this.owner = owner;
+    this.bytes = bytes;
+    this.index = index;
+    this.offset = offset;
+    this.length = bytes.length;
+  }
+
+  /**
+   * Gives it back.
+   * @throws {RingBusyError} when an operation on it is in flight; the error names it.
+   */
+  release(): void {
+    if (this.owner === undefined) throw new TypeError("the buffer was released before");
+    this.owner.release(this);
+  }
+}
+
+/** Names the operation in flight in a ring's slot. @internal */
+export interface SlotNames {
+  operationOfSlot(slot: number): string;
+  userDataOfSlot(slot: number): number;
+}
+
+/** The buffers of a ring. */
+export class BufferSet {
+  /** Bytes of one slice. */
+  readonly sliceBytes: number;
+  /** Slices in all. */
+  readonly count: number;
+  /** By first slice: the slot of the operation in flight, -1 for none. @internal */
+  readonly inFlight: Int32Array;
+  readonly #arena: Uint8Array;
+  readonly #slots: SlotNames;
+  /** By slice: 1 when handed out. */
+  readonly #taken: Uint8Array;
+  /** Views of single slices, made once. */
+  readonly #views: (Uint8Array | undefined)[] = [];
+  #free: number;
+
+  /** @internal */
+  constructor(arena: Uint8Array, sliceBytes: number, slots: SlotNames) {
+    this.#arena = arena;
+    this.#slots = slots;
+    this.sliceBytes = sliceBytes;
+    this.count = Math.floor(arena.length / sliceBytes);
+    this.inFlight = new Int32Array(this.count).fill(-1);
+    this.#taken = new Uint8Array(this.count);
+    this.#free = this.count;
+  }
+
+  /** Slices that are not handed out. */
+  get free(): number {
+    return this.#free;
+  }
+
+  /**
+   * Hands out a buffer.
+   *
+   * @param bytes At least so many, in adjacent slices; one slice by default.
+   * @returns `undefined` when there are not so many free slices side by side.
+   */
+  acquire(bytes: number = this.sliceBytes): RegisteredBuffer | undefined {
+    if (!Number.isSafeInteger(bytes) || bytes < 1) {
+      throw new RangeError(`bytes must be a positive integer, not ${bytes}`);
+    }
+    const wanted = Math.ceil(bytes / this.sliceBytes);
+    if (wanted > this.#free) return undefined;
+    let run = 0;
+    for (let i = 0; i < this.count; i++) {
+      run = this.#taken[i] === 0 ? run + 1 : 0;
+      if (run < wanted) continue;
+      const index = i + 1 - wanted;
+      this.#taken.fill(1, index, i + 1);
+      this.#free -= wanted;
+      const offset = index * this.sliceBytes;
+      return new RegisteredBuffer(this, this.#view(index, offset, wanted), index, offset);
+    }
+    return undefined;
+  }
+
+  #view(index: number, offset: number, slices: number): Uint8Array {
+    if (slices > 1) return this.#arena.subarray(offset, offset + slices * this.sliceBytes);
+    return this.#views[index] ??= this.#arena.subarray(offset, offset + this.sliceBytes);
+  }
+
+  /**
+   * Takes a buffer back; the same as its own `release()`.
+   * @throws {RingBusyError} when an operation on it is in flight.
+   */
+  release(buffer: RegisteredBuffer): void {
+    if (buffer.owner !== this) {
+      throw new TypeError("the buffer was released before, or is another ring's");
+    }
+    if (this.inFlight[buffer.index] !== -1) throw this.busy(buffer, "released");
+    buffer.owner = undefined;
+    const slices = buffer.length / this.sliceBytes;
+    this.#taken.fill(0, buffer.index, buffer.index + slices);
+    this.#free += slices;
+  }
+
+  /** @internal */
+  busy(buffer: RegisteredBuffer, what: string): RingBusyError {
+    const slot = this.inFlight[buffer.index];
+    const operation = this.#slots.operationOfSlot(slot);
+    const userData = this.#slots.userDataOfSlot(slot);
+    return new RingBusyError(
+      `buffer ${buffer.index} cannot be ${what}: ${operation} (userData ${userData}) on it is in flight`,
+      operation,
+      userData,
+    );
+  }
+}

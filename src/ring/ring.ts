@@ -1,0 +1,1195 @@
+/**
+ * `Ring`: io_uring, one submission and completion queue pair of the kernel.
+ *
+ * @module
+ */
+
+import type { CompletionArray } from "../abi/completions.ts";
+import { errnoName, errnoText } from "../abi/errno.ts";
+import {
+  ERRNO,
+  FILE_SLOT_BITS,
+  FILE_SYSTEM_INFO,
+  OPEN_PARAMETERS,
+  OPERATION,
+  OPERATIONS,
+  PATH_BYTES_MAX,
+  RESULT_BYTES,
+  SETUP_FLAG,
+  SQE_FLAG,
+  STATX_MASK,
+} from "../abi/generated.ts";
+import { type Functions, library } from "../native/library.ts";
+import { type SystemInfo, systemInfo } from "../native/system.ts";
+import { BufferSet, type RegisteredBuffer } from "./buffers.ts";
+import { RingBusyError, RingClosedError, RingError, RingUnsupportedError } from "./errors.ts";
+import { RingFile } from "./file.ts";
+import {
+  CONTROL_ENTERS,
+  CONTROL_IN_FLIGHT,
+  CONTROL_OVERFLOWS,
+  CONTROL_STALE,
+  IMAGE_WORDS,
+} from "./layout.ts";
+import {
+  type ResolvedOptions,
+  resolveOptions,
+  type RingOptions,
+  SLICE_ALIGNMENT_BYTES,
+} from "./options.ts";
+import { checkUserData, flagsAllowed, operationName, Queue, TAG, WAIT_FOR_EVER } from "./queue.ts";
+import { type FileSystemResult, StatxResult } from "./statx.ts";
+import type { TraceSink } from "./trace.ts";
+import { kernelIsOld, oldKernel, unavailable } from "./unavailable.ts";
+import { Dispatcher, Latency } from "./waiter.ts";
+
+/** Bytes of paths that can be staged together. */
+const PATHS_BYTES = 64 << 10;
+/** A close waits so long for the last completions. */
+const CLOSE_DEADLINE_MILLIS = 1000;
+/** What `length` of an fsync can hold; a longer range is a whole-file sync. */
+const U32_MAX = 0xffff_ffff;
+const FILE_SLOT_MASK = (1 << FILE_SLOT_BITS) - 1;
+
+// Of the operations that must be quick, as plain constants. The methods that prepare them are kept small
+// enough for JavaScriptCore to inline, see queue.ts: no default values, no private names, and a constant
+// is named once only, because each mention counts like three instructions.
+const NOP = OPERATION.nop;
+const READ = OPERATION.read;
+const WRITE = OPERATION.write;
+const READ_FIXED = OPERATION.readFixed;
+const WRITE_FIXED = OPERATION.writeFixed;
+
+/** What the kernel gave a ring. */
+export interface RingFeatures {
+  /** IORING_SETUP_* that the ring was made with. */
+  readonly setupFlags: number;
+  /** Their names. */
+  readonly setup: readonly string[];
+  /** IORING_FEAT_* of this kernel. */
+  readonly features: number;
+  /** Entries of the kernel's submission queue. */
+  readonly entries: number;
+  /** Entries of the kernel's completion queue. */
+  readonly completionEntries: number;
+  /** The rung of set-up flags that the kernel took: 0 is the best. */
+  readonly rung: number;
+  /** Whether the arena is registered (pinned). */
+  readonly registered: boolean;
+  /** Why it is not, an errno's name; empty when it is. */
+  readonly registerError: string;
+}
+
+/** Counts since open. */
+export interface RingStats {
+  /** SQEs that the kernel took. */
+  readonly submissions: number;
+  /** Calls of io_uring_enter. */
+  readonly enters: number;
+  /** Completions that were reaped. */
+  readonly completions: number;
+  /** Times that the completion queue overflowed. Nothing is lost by it. */
+  readonly overflows: number;
+  /** Most operations that were prepared and not reaped at once. */
+  readonly peakInFlight: number;
+  /** Completions that belonged to no operation in flight, and were not delivered. */
+  readonly stale: number;
+  /** Operations that the kernel has now. */
+  readonly inFlight: number;
+  /** Files that are open now. */
+  readonly files: number;
+  /** As in {@linkcode RingFeatures}. */
+  readonly registered: boolean;
+  /** As in {@linkcode RingFeatures}. */
+  readonly rung: number;
+}
+
+/** Memory that the kernel may still write to: of open rings, and of such as did not close in time. */
+const keptAlive = new Map<number, readonly unknown[]>();
+const leaked: unknown[] = [];
+
+let dispatcher: Dispatcher | undefined;
+
+/** Operations are waited for by one dispatcher a thread. */
+function threadDispatcher(): Dispatcher {
+  if (dispatcher === undefined) {
+    const { host, functions } = library();
+    dispatcher = new Dispatcher(host, functions);
+  }
+  return dispatcher;
+}
+
+/**
+ * io_uring: operations are prepared, submitted in one call, and end as rows of `completions`.
+ *
+ * - Each `prep…` method takes the caller's `userData`, a safe integer, which comes back with the
+ *   completion. It returns `false`, and changes nothing, when no operation can be staged: submit and
+ *   reap, then prepare it again. Mistakes throw TypeError or RangeError that name the argument.
+ * - A failure in the kernel is no exception but a negative `res`: `-28` is ENOSPC (see `errnoName`).
+ * - A ring belongs to the thread that opened it. It keeps no process alive unless something waits.
+ * - Operations in flight together have no order; `beginChain` links them.
+ *
+ * Under Deno, opening a ring needs `--allow-ffi`, and what it opens is not held to the permissions to
+ * read and write: whoever has a ring can open any file that the user can.
+ *
+ * @example Write a file durably, then read it back
+ * ```ts
+ * import { OPEN_FLAG, Ring } from "@uring/io/ring";
+ *
+ * using ring = Ring.open();
+ * const run = (prepared: boolean): number => {
+ *   if (!prepared) throw new Error("the queue is full");
+ *   ring.submitAndWait(1);
+ *   ring.reap();
+ *   return ring.completions.res[0];
+ * };
+ *
+ * const flags = OPEN_FLAG.RDWR | OPEN_FLAG.CREAT;
+ * const file = ring.file(run(ring.prepOpenat("/tmp/ring-example", flags, 0o644, 1)));
+ * const buffer = ring.buffers.acquire()!;
+ * const { written } = new TextEncoder().encodeInto("hello\n", buffer.bytes);
+ * console.log(run(ring.prepWriteFixed(file, buffer, 0, written, 0, 2))); // 6
+ * console.log(run(ring.prepFsync(file, 3))); // 0
+ * console.log(run(ring.prepReadFixed(file, buffer, 0, 4096, 0, 4))); // 6
+ * buffer.release();
+ * ```
+ */
+export class Ring {
+  /** The completions reaped last; the same object for the life of the ring. */
+  readonly completions: CompletionArray;
+  /** The arena in slices. */
+  readonly buffers: BufferSet;
+  /** The whole arena. What is cut from it belongs to the holder of that buffer. */
+  readonly arena: Uint8Array;
+  /** What the kernel gave this ring. */
+  readonly features: RingFeatures;
+  /** Most operations that can be staged for one submit. */
+  readonly entries: number;
+  /** Most operations that can be prepared and not reaped. */
+  readonly slots: number;
+
+  readonly #ring: number;
+  readonly #functions: Functions;
+  private readonly _queue: Queue;
+  readonly #control: Uint32Array;
+  readonly #arenaMemory: SharedArrayBuffer;
+
+  /** Incoming part of the parameter area, and where it is free. */
+  readonly #paths: Uint8Array;
+  readonly #results: DataView;
+  #pathsEnd = 0;
+
+  readonly #filesMax: number;
+  readonly #files: (RingFile | undefined)[] = [];
+  #filesTaken = 0;
+  /** What an operation in flight leaves for its completion, by slot: a path, a result, a file. */
+  readonly #special: (StatxResult | RingFile | string | undefined)[] = [];
+
+  #probe: readonly boolean[] | undefined;
+  readonly #latency = new Latency();
+  #wait: Promise<void> | undefined;
+  #waiting = false;
+  #looking = false;
+  readonly #waitable = {
+    look: (): boolean => this.#look(),
+    arm: (on: boolean): void => this.#arm(on),
+  };
+
+  private constructor(options: ResolvedOptions, functions: Functions, system: () => SystemInfo) {
+    const shared = (bytes: number) => new Uint8Array(new SharedArrayBuffer(bytes));
+    const staging = shared(options.entries * IMAGE_WORDS * 4);
+    const parameterArea = shared(PATHS_BYTES + options.slots * RESULT_BYTES);
+    const columns = shared(options.slots * 16);
+    const control = shared(64);
+    const arena = shared(options.arenaBytes + SLICE_ALIGNMENT_BYTES);
+    const parameters = new DataView(new SharedArrayBuffer(OPEN_PARAMETERS.bytes));
+    const put = (at: number, value: number) => parameters.setUint32(at, value, true);
+    const got = (at: number) => parameters.getUint32(at, true);
+    put(OPEN_PARAMETERS.entries, options.entries);
+    put(OPEN_PARAMETERS.slots, options.slots);
+    put(OPEN_PARAMETERS.files, options.files);
+    put(OPEN_PARAMETERS.arenaBytes, options.arenaBytes);
+    put(OPEN_PARAMETERS.stagingBytes, staging.length);
+    put(OPEN_PARAMETERS.parameterBytes, PATHS_BYTES);
+    put(OPEN_PARAMETERS.setupFlags, options.setupFlags);
+    put(OPEN_PARAMETERS.sqpollIdleMillis, options.sqpollIdleMillis);
+    put(OPEN_PARAMETERS.sqpollCpu, options.sqpollCpu);
+    put(OPEN_PARAMETERS.inWorker, library().host.isWorker() ? 1 : 0);
+    put(OPEN_PARAMETERS.rung, options.firstRung);
+    const ring = functions.uring_open(parameters, staging, parameterArea, columns, control, arena);
+    if (ring < 0) throw unavailable(-ring, got(OPEN_PARAMETERS.failedStep), system());
+    // The kernel and the shim know addresses in these: they live as long as the ring.
+    keptAlive.set(ring, [staging, parameterArea, columns, control, arena]);
+
+    this.#ring = ring;
+    this.#functions = functions;
+    this.entries = options.entries;
+    this.slots = options.slots;
+    this.#filesMax = options.files;
+    this.#paths = parameterArea.subarray(0, PATHS_BYTES);
+    this.#results = new DataView(parameterArea.buffer, PATHS_BYTES);
+    this.#control = new Uint32Array(control.buffer);
+    this.#arenaMemory = arena.buffer;
+    this.arena = new Uint8Array(arena.buffer, got(OPEN_PARAMETERS.arenaOffset), options.arenaBytes);
+    const registered = got(OPEN_PARAMETERS.registered) === 1;
+    const setupFlags = got(OPEN_PARAMETERS.gotSetupFlags);
+    const registerErrno = got(OPEN_PARAMETERS.registerErrno);
+    this.features = {
+      setupFlags,
+      setup: Object.entries(SETUP_FLAG).filter(([, bit]) => (setupFlags & bit) !== 0)
+        .map(([name]) => name),
+      features: got(OPEN_PARAMETERS.features),
+      entries: got(OPEN_PARAMETERS.gotEntries),
+      completionEntries: got(OPEN_PARAMETERS.gotCompletionEntries),
+      rung: got(OPEN_PARAMETERS.gotRung),
+      registered,
+      registerError: registered || registerErrno === 0 ? "" : errnoName(registerErrno),
+    };
+    this.buffers = new BufferSet(this.arena, options.bufferBytes, {
+      operationOfSlot: (slot) => operationName(this._queue.operationOfSlot(slot)),
+      userDataOfSlot: (slot) => this._queue.userDataOfSlot(slot),
+    });
+    this._queue = new Queue(
+      ring,
+      functions.uring_tick,
+      options.entries,
+      options.slots,
+      { staging: staging.buffer, columns: columns.buffer, control: this.#control },
+      {
+        refuse: (...args) => this.#refuse(...args),
+        finish: (operation, slot, res) => this.#finish(operation, slot, res),
+        drained: () => {
+          this.#pathsEnd = 0;
+        },
+        arrived: () => this.#endWait(),
+      },
+      this,
+      this.buffers,
+    );
+    this.completions = this._queue.completions;
+  }
+
+  /**
+   * Opens a ring. Loads the native library when this is the first of the thread.
+   *
+   * @throws {RingUnavailableError} when no ring can be had here; its `reason` says why.
+   * @throws {TypeError} when an option is unknown or of the wrong type.
+   * @throws {RangeError} when an option is out of its range.
+   */
+  static open(options: RingOptions = {}): Ring {
+    const resolved = resolveOptions(options);
+    const { functions } = library();
+    let system: SystemInfo | undefined;
+    const systemOnce = () => system ??= systemInfo(functions);
+    if (kernelIsOld(systemOnce())) throw oldKernel(systemOnce());
+    return new Ring(resolved, functions, systemOnce);
+  }
+
+  /** Whether the ring can be used. */
+  get isOpen(): boolean {
+    return !this._queue.closed;
+  }
+
+  /** Operations that were prepared and not reaped: staged, in flight, or completed. */
+  get inFlight(): number {
+    return this._queue.taken;
+  }
+
+  /** Operations that are staged and not submitted. */
+  get staged(): number {
+    return this._queue.staged;
+  }
+
+  /** Operations that can be prepared now. */
+  get available(): number {
+    return this._queue.available;
+  }
+
+  // --- Submit and reap ------------------------------------------------------------------------
+
+  /**
+   * Hands what is staged to the kernel, in one call, without waiting.
+   *
+   * @returns how many operations it took. The rest, when the kernel was short of something, stays
+   * staged for the next submit.
+   * @throws {RingImageError} when the shim refused an operation; then all that was staged is dropped.
+   */
+  submit(): number {
+    return this._queue.tick(this._queue.staged, 0, 0);
+  }
+
+  /**
+   * Hands what is staged to the kernel and blocks until completions can be reaped, in one call.
+   *
+   * @param count Completions to wait for; never more than there are operations, so it cannot hang
+   * on what was never submitted.
+   * @param timeoutMicros How long to wait at most; without end by default.
+   * @returns completions that can be reaped now; fewer than `count` after a time-out.
+   * @throws {RingImageError} as {@linkcode Ring.submit}.
+   */
+  submitAndWait(count: number, timeoutMicros: number = WAIT_FOR_EVER): number {
+    checkNumber("count", count, this.slots);
+    if (timeoutMicros !== WAIT_FOR_EVER) checkNumber("timeoutMicros", timeoutMicros, U32_MAX);
+    this._queue.tickAndWait(count, timeoutMicros);
+    return this._queue.unreaped;
+  }
+
+  /**
+   * Fills `completions` with what has completed, overwriting the last ones, and never waits. What a
+   * submit has already brought costs no call; else the kernel is asked.
+   *
+   * @returns `completions.length`
+   */
+  reap(): number {
+    return this._queue.reap();
+  }
+
+  /**
+   * Submits what is staged, and waits, without blocking the event loop, until there are completions;
+   * then reaps them.
+   *
+   * @returns `completions.length`; 0 when nothing is in flight, or the ring was closed meanwhile.
+   */
+  async drain(): Promise<number> {
+    for (;;) {
+      await this.wait();
+      if (this._queue.closed) return 0;
+      const count = this._queue.reap();
+      if (count > 0 || this._queue.taken === 0) return count;
+    }
+  }
+
+  /**
+   * Submits what is staged. Resolves, without blocking the event loop, when a reap will give
+   * completions, or nothing is in flight, or the ring was closed. Keeps the process alive meanwhile.
+   */
+  wait(): Promise<void> {
+    try {
+      if (this._queue.staged > 0) this.submit();
+      else if (this._queue.closed) throw new RingClosedError();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    if (this._queue.unreaped > 0 || this._queue.taken === 0) return RESOLVED;
+    if (this.#wait === undefined) {
+      this.#waiting = true;
+      this.#wait = threadDispatcher().wait(this.#waitable, this.#latency).finally(() => {
+        this.#waiting = false;
+        this.#wait = undefined;
+      });
+    }
+    return this.#wait;
+  }
+
+  /** For the dispatcher: whether a wait is over. */
+  #look(): boolean {
+    const queue = this._queue;
+    if (queue.closed || queue.unreaped > 0 || queue.taken === 0) return true;
+    this.#looking = true;
+    try {
+      queue.tick(queue.submittable, 0, 0);
+    } finally {
+      this.#looking = false;
+    }
+    return queue.unreaped > 0;
+  }
+
+  #arm(on: boolean): void {
+    this.#check(this.#functions.uring_wake_arm(this.#ring, on ? 1 : 0), "arming the eventfd");
+  }
+
+  /** Completions were brought by hand while somebody waits: nothing would wake that waiter. */
+  #endWait(): void {
+    if (this.#waiting && !this.#looking) threadDispatcher().forget(this.#waitable);
+  }
+
+  // --- Operations: data -----------------------------------------------------------------------
+
+  /** A no-operation; `res` is 0. */
+  prepNop(userData: number): boolean {
+    return this._queue.stageBare(NOP, userData);
+  }
+
+  /**
+   * Reads into a buffer; `res` is the bytes read, 0 at the end of the file. May be short. Where the
+   * arena is registered the kernel need not pin it anew (READ_FIXED), by either name.
+   *
+   * @param bufferOffset Where in the buffer, bytes.
+   * @param length Bytes.
+   * @param fileOffset Where in the file, bytes.
+   * @param flags `RW_FLAG` HIPRI, NOWAIT.
+   * @throws {RingBusyError} when another operation on the buffer is in flight.
+   */
+  prepRead(
+    file: RingFile,
+    buffer: RegisteredBuffer,
+    bufferOffset: number,
+    length: number,
+    fileOffset: number,
+    userData: number,
+    flags?: number,
+  ): boolean {
+    const queue = this._queue;
+    const operation = READ;
+    const rw = flags ?? 0;
+    queue.check(operation, file, buffer, bufferOffset, length, fileOffset, rw);
+    return queue.transfer(
+      operation,
+      file,
+      buffer,
+      bufferOffset,
+      length,
+      fileOffset,
+      userData,
+      rw,
+    );
+  }
+
+  /**
+   * Writes from a buffer; `res` is the bytes written. May be short.
+   *
+   * @param flags `RW_FLAG` DSYNC, SYNC, HIPRI, NOWAIT, APPEND. With DSYNC it is durable when it has
+   * completed in full.
+   * @throws {RingBusyError} when another operation on the buffer is in flight.
+   */
+  prepWrite(
+    file: RingFile,
+    buffer: RegisteredBuffer,
+    bufferOffset: number,
+    length: number,
+    fileOffset: number,
+    userData: number,
+    flags?: number,
+  ): boolean {
+    const queue = this._queue;
+    const operation = WRITE;
+    const rw = flags ?? 0;
+    queue.check(operation, file, buffer, bufferOffset, length, fileOffset, rw);
+    return queue.transfer(
+      operation,
+      file,
+      buffer,
+      bufferOffset,
+      length,
+      fileOffset,
+      userData,
+      rw,
+    );
+  }
+
+  /** As {@linkcode Ring.prepRead}, by the name that liburing gives it for registered memory. */
+  prepReadFixed(
+    file: RingFile,
+    buffer: RegisteredBuffer,
+    bufferOffset: number,
+    length: number,
+    fileOffset: number,
+    userData: number,
+    flags?: number,
+  ): boolean {
+    const queue = this._queue;
+    const operation = READ_FIXED;
+    const rw = flags ?? 0;
+    queue.check(operation, file, buffer, bufferOffset, length, fileOffset, rw);
+    return queue.transfer(
+      operation,
+      file,
+      buffer,
+      bufferOffset,
+      length,
+      fileOffset,
+      userData,
+      rw,
+    );
+  }
+
+  /** As {@linkcode Ring.prepWrite}, by the name that liburing gives it for registered memory. */
+  prepWriteFixed(
+    file: RingFile,
+    buffer: RegisteredBuffer,
+    bufferOffset: number,
+    length: number,
+    fileOffset: number,
+    userData: number,
+    flags?: number,
+  ): boolean {
+    const queue = this._queue;
+    const operation = WRITE_FIXED;
+    const rw = flags ?? 0;
+    queue.check(operation, file, buffer, bufferOffset, length, fileOffset, rw);
+    return queue.transfer(
+      operation,
+      file,
+      buffer,
+      bufferOffset,
+      length,
+      fileOffset,
+      userData,
+      rw,
+    );
+  }
+
+  /** Throws the error that says what is wrong with these arguments. */
+  #refuse(
+    operation: number,
+    file: RingFile,
+    buffer: RegisteredBuffer,
+    bufferOffset: number,
+    length: number,
+    fileOffset: number,
+    flags: number,
+  ): never {
+    this.#checkFile(file);
+    if (buffer?.owner !== this.buffers) throw this.#badBuffer(buffer);
+    checkNumber("bufferOffset", bufferOffset);
+    checkNumber("length", length);
+    if (bufferOffset + length > buffer.length) {
+      throw new RangeError(
+        `bufferOffset ${bufferOffset} and length ${length} go beyond the ${buffer.length} bytes of the buffer`,
+      );
+    }
+    checkNumber("fileOffset", fileOffset);
+    this.#checkFlags(operation, flags);
+    throw this.buffers.busy(buffer, `used by ${operationName(operation)}`);
+  }
+
+  /**
+   * Any of the four above in numbers only, for code that keeps track of its memory by itself: nothing
+   * here knows that the range of the arena is in flight. The shim checks every number.
+   *
+   * @param reference Of a file, `RingFile.reference`.
+   * @param address Where in the arena, bytes.
+   * @internal
+   */
+  prepDataRaw(
+    operation: number,
+    reference: number,
+    address: number,
+    length: number,
+    fileOffset: number,
+    userData: number,
+    flags: number,
+  ): boolean {
+    return this._queue.stage(
+      operation,
+      reference,
+      fileOffset,
+      address,
+      length,
+      flags,
+      userData,
+      TAG.NONE,
+    );
+  }
+
+  // --- Operations: files -----------------------------------------------------------------------
+
+  /**
+   * Makes what was written durable; `res` is 0. Covers the writes that had completed before it was
+   * submitted, and no others.
+   *
+   * @param flags `FSYNC_FLAG.DATASYNC`: without what is not needed to read the data back (fdatasync).
+   * @param offset Start of a range, bytes; with `length` 0 the whole file.
+   * @param length Bytes of the range.
+   */
+  prepFsync(
+    file: RingFile,
+    userData: number,
+    flags: number = 0,
+    offset: number = 0,
+    length: number = 0,
+  ): boolean {
+    this.#checkFile(file);
+    this.#checkFlags(OPERATION.fsync, flags);
+    checkNumber("offset", offset);
+    checkNumber("length", length, U32_MAX);
+    const { reference } = file;
+    return this.#stage(OPERATION.fsync, reference, offset, 0, length, flags, userData, TAG.NONE);
+  }
+
+  /**
+   * Reserves, zeroes or frees blocks of a file; `res` is 0.
+   *
+   * @param mode `FALLOCATE_FLAG`s; 0 reserves, and extends the file.
+   * @param offset Bytes.
+   * @param length Bytes, above 0.
+   */
+  prepFallocate(
+    file: RingFile,
+    mode: number,
+    offset: number,
+    length: number,
+    userData: number,
+  ): boolean {
+    this.#checkFile(file);
+    checkNumber("mode", mode, U32_MAX);
+    checkNumber("offset", offset);
+    checkNumber("length", length);
+    // The kernel has the mode where others have their length, and the length where they have addr.
+    const { reference } = file;
+    if (!this.#stage(OPERATION.fallocate, reference, offset, length, mode, 0, userData, TAG.NONE)) {
+      return false;
+    }
+    this._queue.more(Math.floor(length / 0x1_0000_0000), 0, 0, 0);
+    return true;
+  }
+
+  /**
+   * Sets the size of a file; `res` is 0.
+   *
+   * @param size Bytes.
+   * @throws {RingUnsupportedError} before Linux 6.9; `ring.ftruncate` works everywhere, and blocks.
+   */
+  prepFtruncate(file: RingFile, size: number, userData: number): boolean {
+    this.#checkFile(file);
+    this.#checkSupported(OPERATION.ftruncate);
+    checkNumber("size", size);
+    return this.#stage(OPERATION.ftruncate, file.reference, size, 0, 0, 0, userData, TAG.NONE);
+  }
+
+  /**
+   * Opens a file; `res` is its reference, for {@linkcode Ring.file}. It is always close-on-exec.
+   *
+   * @param path Relative ones start at the working directory. At most 4,095 bytes; no NUL.
+   * @param flags `OPEN_FLAG`s.
+   * @param mode Permissions of a file that is created.
+   * @throws {RingError} ENFILE when all file slots are taken.
+   */
+  prepOpenat(path: string, flags: number, mode: number, userData: number): boolean {
+    this.#checkFlags(OPERATION.openat, flags);
+    checkNumber("mode", mode, 0o7777);
+    if (this.#filesTaken >= this.#filesMax) throw this.#filesFull();
+    if (!this.#stagePath(OPERATION.openat, path, flags, userData, TAG.SPECIAL)) return false;
+    this._queue.more(0, 0, 0, mode);
+    this.#special[this._queue.lastSlot] = path;
+    this.#filesTaken++;
+    return true;
+  }
+
+  /**
+   * Closes a file; `res` is 0. From now on no operation on it can be prepared.
+   *
+   * @throws {RingBusyError} when an operation on it is in flight; the error names it.
+   */
+  prepClose(file: RingFile, userData: number): boolean {
+    this.#checkFile(file);
+    const busy = this._queue.findFile(file.reference);
+    if (busy >= 0) throw this.#fileBusy(file, busy);
+    const { reference } = file;
+    if (!this.#stage(OPERATION.close, reference, 0, 0, 0, 0, userData, TAG.SPECIAL)) return false;
+    this.#special[this._queue.lastSlot] = file;
+    file.owner = undefined;
+    return true;
+  }
+
+  /**
+   * Tells about a path; `res` is 0.
+   *
+   * @param result Filled in when the completion is reaped.
+   * @param flags `AT_FLAG.SYMLINK_NOFOLLOW`.
+   * @param mask `STATX_MASK`s; all that there are by default.
+   */
+  prepStatx(
+    path: string,
+    result: StatxResult,
+    userData: number,
+    flags: number = 0,
+    mask: number = STATX_ALL,
+  ): boolean {
+    this.#checkFlags(OPERATION.statx, flags);
+    checkResult(result);
+    checkNumber("mask", mask, U32_MAX);
+    if (!this.#stagePath(OPERATION.statx, path, flags, userData, TAG.SPECIAL)) return false;
+    this._queue.more(0, 0, 0, mask);
+    this.#special[this._queue.lastSlot] = result;
+    return true;
+  }
+
+  /** As {@linkcode Ring.prepStatx}, about an open file. */
+  prepFstatx(
+    file: RingFile,
+    result: StatxResult,
+    userData: number,
+    mask: number = STATX_ALL,
+  ): boolean {
+    this.#checkFile(file);
+    checkResult(result);
+    checkNumber("mask", mask, U32_MAX);
+    if (!this.#stage(OPERATION.fstatx, file.reference, 0, 0, 0, 0, userData, TAG.SPECIAL)) {
+      return false;
+    }
+    this._queue.more(0, 0, 0, mask);
+    this.#special[this._queue.lastSlot] = result;
+    return true;
+  }
+
+  /**
+   * Gives a file another name; `res` is 0. Replaces what has that name.
+   *
+   * @param flags `RENAME_FLAG` NOREPLACE or EXCHANGE.
+   */
+  prepRenameat(from: string, to: string, userData: number, flags: number = 0): boolean {
+    this.#checkFlags(OPERATION.renameat, flags);
+    return this.#stageTwoPaths(OPERATION.renameat, from, to, flags, userData);
+  }
+
+  /** Removes a name; `res` is 0. `flags`: `AT_FLAG.REMOVEDIR` for an empty directory. */
+  prepUnlinkat(path: string, userData: number, flags: number = 0): boolean {
+    this.#checkFlags(OPERATION.unlinkat, flags);
+    return this.#stagePath(OPERATION.unlinkat, path, flags, userData, TAG.NONE);
+  }
+
+  /** Makes a directory; `res` is 0. */
+  prepMkdirat(path: string, mode: number, userData: number): boolean {
+    checkNumber("mode", mode, 0o7777);
+    if (!this.#stagePath(OPERATION.mkdirat, path, 0, userData, TAG.NONE)) return false;
+    this._queue.more(0, 0, 0, mode);
+    return true;
+  }
+
+  /** Gives a file a second name; `res` is 0, or -EEXIST. */
+  prepLinkat(from: string, to: string, userData: number): boolean {
+    return this.#stageTwoPaths(OPERATION.linkat, from, to, 0, userData);
+  }
+
+  /**
+   * Says how a range of a file will be used; `res` is 0.
+   *
+   * @param offset Bytes.
+   * @param length Bytes; 0 is up to the end.
+   * @param advice A `FADVISE_FLAG`.
+   */
+  prepFadvise(
+    file: RingFile,
+    offset: number,
+    length: number,
+    advice: number,
+    userData: number,
+  ): boolean {
+    this.#checkFile(file);
+    checkNumber("offset", offset);
+    checkNumber("length", length, U32_MAX);
+    checkNumber("advice", advice, 5);
+    const { reference } = file;
+    return this.#stage(OPERATION.fadvise, reference, offset, 0, length, advice, userData, TAG.NONE);
+  }
+
+  /**
+   * Asks to cancel the operation with `target` as its userData. `res` is 0, -ENOENT when it was not
+   * found, or -EALREADY when it runs and may still complete. Its own completion comes in any case, and
+   * only that gives its buffer back.
+   *
+   * @returns `false` also when no operation has that userData.
+   */
+  prepCancel(target: number, userData: number): boolean {
+    checkUserData(target);
+    const slot = this._queue.findUserData(target);
+    if (slot < 0) {
+      if (this._queue.closed) throw new RingClosedError();
+      return false;
+    }
+    const generation = this._queue.generationOfSlot(slot);
+    if (!this.#stage(OPERATION.cancel, 0, 0, slot, 0, 0, userData, TAG.NONE)) return false;
+    this._queue.more(generation, 0, 0, 0);
+    return true;
+  }
+
+  /**
+   * Links the next `count` operations: each starts when the one before it has succeeded, and after a
+   * failure or a short transfer the rest ends with -ECANCELED. They must be prepared before the next
+   * submit.
+   *
+   * @param hard Go on after failures (IOSQE_IO_HARDLINK). Then a sync at the end says nothing about
+   * the writes before it.
+   * @returns `false`, and begins nothing, when not all of them fit.
+   */
+  beginChain(count: number, hard: boolean = false): boolean {
+    checkNumber("count", count, this.entries);
+    if (count < 2) throw new RangeError(`count must be at least 2, not ${count}`);
+    return this._queue.beginChain(count, hard);
+  }
+
+  /**
+   * Sets flags of the operation that is prepared next, and of that one only.
+   *
+   * @param flags `SQE_FLAG` ASYNC (do not try without a worker thread of the kernel) and IO_DRAIN
+   * (after all before it, and before all after it: stalls the whole ring).
+   */
+  nextFlags(flags: number): void {
+    if ((flags & ~NEXT_FLAGS) !== 0 || flags !== flags >>> 0) {
+      throw new RangeError(`flags must be of SQE_FLAG ASYNC and IO_DRAIN, not ${flags}`);
+    }
+    this._queue.setFlags(flags);
+  }
+
+  // --- Staging of all but the hottest --------------------------------------------------------------
+
+  #stage(
+    operation: number,
+    reference: number,
+    offset: number,
+    address: number,
+    length: number,
+    flags: number,
+    userData: number,
+    tag: number,
+  ): boolean {
+    return this._queue.stage(operation, reference, offset, address, length, flags, userData, tag);
+  }
+
+  #stagePath(
+    operation: number,
+    path: string,
+    flags: number,
+    userData: number,
+    tag: number,
+  ): boolean {
+    const start = this.#pathsEnd;
+    if (!this.#putPath("path", path)) return false;
+    const length = this.#pathsEnd - start;
+    if (this.#stage(operation, 0, 0, start, length, flags, userData, tag)) return true;
+    this.#pathsEnd = start;
+    return false;
+  }
+
+  #stageTwoPaths(
+    operation: number,
+    from: string,
+    to: string,
+    flags: number,
+    userData: number,
+  ): boolean {
+    const start = this.#pathsEnd;
+    if (!this.#putPath("from", from)) return false;
+    const middle = this.#pathsEnd;
+    if (
+      this.#putPath("to", to) &&
+      this.#stage(operation, 0, 0, start, middle - start, flags, userData, TAG.NONE)
+    ) {
+      this._queue.more(0, middle, this.#pathsEnd - middle, 0);
+      return true;
+    }
+    this.#pathsEnd = start;
+    return false;
+  }
+
+  /** Appends a path to the incoming part of the parameter area; `false` when it is full. */
+  #putPath(name: string, path: string): boolean {
+    if (typeof path !== "string") throw new TypeError(`${name} must be a string`);
+    if (path === "") throw new TypeError(`${name} is empty`);
+    if (path.includes("\0")) throw new TypeError(`${name} contains a NUL`);
+    const start = this.#pathsEnd;
+    const room = Math.min(this.#paths.length - start, PATH_BYTES_MAX + 1);
+    const target = this.#paths.subarray(start, start + room);
+    const { read, written } = encoder.encodeInto(path, target);
+    if (written > PATH_BYTES_MAX || (read < path.length && room > PATH_BYTES_MAX)) {
+      throw new RangeError(`${name} is longer than ${PATH_BYTES_MAX} bytes`);
+    }
+    if (read < path.length) return this._queue.closed ? throwClosed() : false;
+    this.#pathsEnd = start + written;
+    return true;
+  }
+
+  /** A special operation completed (`res`), or was dropped without being submitted (`undefined`). */
+  #finish(operation: number, slot: number, res: number | undefined): void {
+    const special = this.#special[slot];
+    this.#special[slot] = undefined;
+    switch (operation) {
+      case OPERATION.openat:
+        if (res === undefined || res < 0) this.#filesTaken--;
+        else this.#addFile(res, special as string);
+        break;
+      case OPERATION.close: {
+        const file = special as RingFile;
+        if (res === undefined) file.owner = this;
+        else this.#removeFile(file);
+        break;
+      }
+      case OPERATION.statx:
+      case OPERATION.fstatx:
+        if (res === 0) (special as StatxResult).fill(this.#results, slot * RESULT_BYTES);
+        break;
+    }
+  }
+
+  // --- Files -----------------------------------------------------------------------------------
+
+  /**
+   * The file that an openat gave, by its `res`.
+   * @throws {TypeError} when there is no such file, with the name of the errno when it is negative.
+   */
+  file(reference: number): RingFile {
+    const file = this.#files[reference & FILE_SLOT_MASK];
+    if (reference >= 0 && file?.reference === reference) return file;
+    if (this._queue.closed) throw new RingClosedError();
+    throw new TypeError(
+      reference < 0
+        ? `the open failed: ${errnoName(-reference)} (${errnoText(-reference)})`
+        : `there is no file with the reference ${reference}`,
+    );
+  }
+
+  #addFile(reference: number, path: string): RingFile {
+    return this.#files[reference & FILE_SLOT_MASK] = new RingFile(this, reference, path);
+  }
+
+  #removeFile(file: RingFile): void {
+    const at = file.reference & FILE_SLOT_MASK;
+    if (this.#files[at] === file) this.#files[at] = undefined;
+    this.#filesTaken--;
+  }
+
+  /**
+   * Lets the ring use a file that something else opened, by its descriptor, which is duplicated: close
+   * your own when you like. Only where the runtime's numbers are the kernel's (Bun's are, Deno's are
+   * not). Descriptors of /proc, /sys, of memory devices and of rings are refused.
+   *
+   * @throws {RingError} EBADF when there is no such descriptor, EACCES when it is refused, ENFILE when
+   * all file slots are taken.
+   */
+  adoptFd(descriptor: number): RingFile {
+    this.#checkOpen();
+    checkNumber("descriptor", descriptor, 0x7fff_ffff);
+    if (this.#filesTaken >= this.#filesMax) throw this.#filesFull();
+    const reference = this.#functions.uring_adopt(this.#ring, descriptor);
+    this.#check(reference, `adopting descriptor ${descriptor}`);
+    this.#filesTaken++;
+    return this.#addFile(reference, "");
+  }
+
+  /**
+   * Adopts several descriptors.
+   *
+   * @throws {RingError} as {@linkcode Ring.adoptFd}; ENFILE before any of them is adopted. After another
+   * error those before the refused one stay open until the ring is closed.
+   */
+  registerFiles(descriptors: readonly number[]): RingFile[] {
+    this.#checkOpen();
+    if (this.#filesTaken + descriptors.length > this.#filesMax) throw this.#filesFull();
+    return descriptors.map((descriptor) => this.adoptFd(descriptor));
+  }
+
+  /**
+   * Locks or unlocks a whole file, without waiting when `LOCK_FLAG.NONBLOCK` is among `flags`, else
+   * blocking. The lock is of this opening of the file, and ends with it.
+   *
+   * @returns 0, or a negative errno: -EAGAIN when it is held by another.
+   */
+  flock(file: RingFile, flags: number): number {
+    this.#checkFile(file);
+    checkNumber("flags", flags, 15);
+    return this.#functions.uring_flock(this.#ring, file.reference, flags);
+  }
+
+  /** Tells about the file system of a file. Blocks. @returns 0, or a negative errno. */
+  fstatfs(file: RingFile, result: FileSystemResult): number {
+    this.#checkFile(file);
+    const bytes = new Uint8Array(new SharedArrayBuffer(FILE_SYSTEM_INFO.bytes));
+    const res = this.#functions.uring_fstatfs(this.#ring, file.reference, bytes, bytes.length);
+    if (res === 0) result.fill(new DataView(bytes.buffer));
+    return res;
+  }
+
+  /** Sets the size of a file, on any kernel. Blocks. @returns 0, or a negative errno. */
+  ftruncate(file: RingFile, size: number): number {
+    this.#checkFile(file);
+    checkNumber("size", size);
+    const high = Math.floor(size / 0x1_0000_0000);
+    return this.#functions.uring_ftruncate(this.#ring, file.reference, size >>> 0, high);
+  }
+
+  /**
+   * Turns copy-on-write off for an empty file (FS_NOCOW_FL), so that overwriting it does not allocate.
+   * @returns 1 when it is off, 0 where there is no such thing, or a negative errno.
+   */
+  nocow(file: RingFile): number {
+    this.#checkFile(file);
+    return this.#functions.uring_nocow(this.#ring, file.reference);
+  }
+
+  /** Physical block of the device under a file, bytes; 0 when unknown, or a negative errno. */
+  physicalBlockBytes(file: RingFile): number {
+    this.#checkFile(file);
+    return this.#functions.uring_physical_block_bytes(this.#ring, file.reference);
+  }
+
+  // --- Looking ---------------------------------------------------------------------------------
+
+  /** Whether this kernel has an operation, by its name (`ftruncate`). All that there are without one. */
+  probe(): ReadonlyMap<string, boolean>;
+  /** Whether this kernel has one operation. */
+  probe(name: string): boolean;
+  probe(name?: string): boolean | ReadonlyMap<string, boolean> {
+    const rows = this.#probeRows();
+    if (name === undefined) return new Map(OPERATIONS.map((row, i) => [row.name, rows[i]]));
+    const index = OPERATIONS.findIndex((row) => row.name === name);
+    if (index < 0) throw new TypeError(`there is no operation "${name}"`);
+    return rows[index];
+  }
+
+  #probeRows(): readonly boolean[] {
+    this.#checkOpen();
+    if (this.#probe === undefined) {
+      const bytes = new Uint8Array(new SharedArrayBuffer(OPERATIONS.length));
+      this.#check(this.#functions.uring_probe(this.#ring, bytes, bytes.length), "the probe");
+      this.#probe = Array.from(bytes, (byte) => byte === 1);
+    }
+    return this.#probe;
+  }
+
+  /** Counts since open; costs no call of the kernel. */
+  stats(): RingStats {
+    return {
+      submissions: this._queue.submissions,
+      enters: this.#control[CONTROL_ENTERS],
+      completions: this._queue.delivered,
+      overflows: this.#control[CONTROL_OVERFLOWS],
+      peakInFlight: this._queue.peak,
+      stale: this._queue.stale + this.#control[CONTROL_STALE],
+      inFlight: this.#control[CONTROL_IN_FLIGHT],
+      files: this.#filesTaken,
+      registered: this.features.registered,
+      rung: this.features.rung,
+    };
+  }
+
+  /** Gives one line for each SQE handed over and each CQE reaped; `undefined` ends it. */
+  trace(sink: TraceSink | undefined): void {
+    this._queue.trace = sink;
+  }
+
+  /**
+   * CRC32C of bytes, continuing from `seed`.
+   * @internal
+   */
+  crc32cArena(seed: number, address: number, length: number): number {
+    return this.#functions.uring_crc32c_arena(this.#ring, seed, address, length);
+  }
+
+  // --- The end ---------------------------------------------------------------------------------
+
+  /**
+   * Closes the ring: cancels what is in flight, waits for its last completions, closes the files, and
+   * only then lets go of the arena. Completions that were not reaped are lost. Closing twice is no error.
+   *
+   * @param deadlineMillis How long to wait for the last completions. Past it the memory is kept for the
+   * life of the process, because the kernel may still write to it.
+   * @returns operations that were still in flight at the deadline.
+   */
+  close(deadlineMillis: number = CLOSE_DEADLINE_MILLIS): number {
+    checkNumber("deadlineMillis", deadlineMillis, U32_MAX);
+    if (this._queue.closed) return 0;
+    const left = this.#functions.uring_close(this.#ring, deadlineMillis);
+    this._queue.close();
+    for (const file of this.#files) if (file !== undefined) file.owner = undefined;
+    this.#files.length = 0;
+    this.#filesTaken = 0;
+    if (left !== 0) leaked.push(this.#arenaMemory, keptAlive.get(this.#ring));
+    keptAlive.delete(this.#ring);
+    if (this.#waiting) threadDispatcher().forget(this.#waitable);
+    this.#check(left, "closing the ring");
+    return left;
+  }
+
+  /** The same as `close()`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  // --- Checks ------------------------------------------------------------------------------------
+
+  #checkOpen(): void {
+    if (this._queue.closed) throw new RingClosedError();
+  }
+
+  #checkFile(file: RingFile): void {
+    if (file?.owner !== this) throw this.#badFile(file);
+  }
+
+  #badFile(file: unknown): Error {
+    if (this._queue.closed) return new RingClosedError();
+    if (!(file instanceof RingFile)) return new TypeError("file must be a RingFile");
+    return new TypeError(
+      file.owner === undefined
+        ? `file ${file.path || file.reference} is closed`
+        : `file ${file.path || file.reference} belongs to another ring`,
+    );
+  }
+
+  #badBuffer(buffer: RegisteredBuffer): Error {
+    if (this._queue.closed) return new RingClosedError();
+    if (!(buffer?.bytes instanceof Uint8Array)) {
+      return new TypeError("buffer must be a RegisteredBuffer");
+    }
+    return new TypeError(
+      buffer.owner === undefined
+        ? `buffer ${buffer.index} was released`
+        : `buffer ${buffer.index} belongs to another ring`,
+    );
+  }
+
+  #fileBusy(file: RingFile, slot: number): RingBusyError {
+    const operation = operationName(this._queue.operationOfSlot(slot));
+    const userData = this._queue.userDataOfSlot(slot);
+    return new RingBusyError(
+      `file ${
+        file.path || file.reference
+      } cannot be closed: ${operation} (userData ${userData}) on it is in flight`,
+      operation,
+      userData,
+    );
+  }
+
+  #filesFull(): RingError {
+    return new RingError(
+      `${this.#filesTaken} of ${this.#filesMax} file slots of the ring are taken: ` +
+        `close files, or open it with more`,
+      "ENFILE",
+      ERRNO.ENFILE,
+    );
+  }
+
+  #checkFlags(operation: number, flags: number): void {
+    const row = OPERATIONS[operation];
+    if (!flagsAllowed(operation, flags)) {
+      throw new RangeError(
+        `flags of ${row.name} must be of 0x${row.opFlags.toString(16)}, not ${flags}`,
+      );
+    }
+  }
+
+  #checkSupported(operation: number): void {
+    if (this.#probeRows()[operation]) return;
+    const row = OPERATIONS[operation];
+    throw new RingUnsupportedError(row.name, row.since);
+  }
+
+  #check(result: number, what: string): void {
+    if (result >= 0) return;
+    const name = errnoName(-result);
+    throw new RingError(`${what} failed: ${name} (${errnoText(-result)})`, name, -result);
+  }
+}
+
+const RESOLVED = Promise.resolve();
+const encoder = new TextEncoder();
+const STATX_ALL = STATX_MASK.BASIC_STATS | STATX_MASK.BTIME | STATX_MASK.DIOALIGN;
+/** Links are made by chains, so that none is left open. */
+const NEXT_FLAGS = SQE_FLAG.ASYNC | SQE_FLAG.IO_DRAIN;
+
+function throwClosed(): never {
+  throw new RingClosedError();
+}
+
+function checkNumber(name: string, value: number, max: number = Number.MAX_SAFE_INTEGER): void {
+  if (typeof value !== "number") {
+    throw new TypeError(`${name} must be a number, not ${typeof value}`);
+  }
+  if (!Number.isInteger(value) || value < 0 || value > max) {
+    throw new RangeError(`${name} must be an integer from 0 to ${max}, not ${value}`);
+  }
+}
+
+function checkResult(result: unknown): void {
+  if (!(result instanceof StatxResult)) throw new TypeError("result must be a StatxResult");
+}

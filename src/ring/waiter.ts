@@ -1,0 +1,168 @@
+/**
+ * Driving rings from the event loop: one dispatcher a thread, however many rings wait.
+ *
+ * A ring that waits is first looked at in the event loop's own turns, for about as long as its device
+ * usually takes: other work goes on between the turns, and nothing has to be woken. After that its
+ * completions signal the eventfd of the thread, and one waiter of the host waits for that.
+ *
+ * @module
+ */
+
+import type { Host, Waiter, WakeFunctions } from "../host/host.ts";
+
+/** Devices slower than this are waited for at once: looking so long costs more than waking. */
+const LOOK_MICROS_MAX = 300;
+/** Looked longer than usual by so much, since no device always takes the same time. */
+const LOOK_MICROS_EXTRA = 25;
+const LATENCY_MICROS_START = 100;
+/** Weight of a new observation is 1 in so many. */
+const LATENCY_WEIGHT = 8;
+
+/** What a dispatcher needs of a ring. */
+export interface Waitable {
+  /** Ticks; whether completions can be reaped, or nothing is in flight any more. */
+  look(): boolean;
+  /** Whether completions signal the eventfd. */
+  arm(on: boolean): void;
+}
+
+interface Waiting {
+  readonly ring: Waitable;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+  readonly latency: Latency;
+  readonly startMillis: number;
+  lookUntilMillis: number;
+}
+
+/** How long the operations of one ring usually take, as seen by those who wait. */
+export class Latency {
+  micros = LATENCY_MICROS_START;
+
+  observe(micros: number): void {
+    this.micros += (micros - this.micros) / LATENCY_WEIGHT;
+  }
+
+  /** For how long to look before waiting. */
+  get lookMicros(): number {
+    if (this.micros > LOOK_MICROS_MAX) return 0;
+    return 2 * this.micros + LOOK_MICROS_EXTRA;
+  }
+}
+
+/** The rings of this thread that wait. */
+export class Dispatcher {
+  readonly #host: Host;
+  readonly #functions: WakeFunctions & { uring_wake_signal(): number };
+  #waiter: Waiter | undefined;
+  /** Looked at in every turn. */
+  #looking: Waiting[] = [];
+  /** Their completions signal the eventfd. */
+  #armed: Waiting[] = [];
+  #turning = false;
+  #waiting = false;
+  readonly #turn = () => this.#takeTurn();
+
+  constructor(host: Host, functions: WakeFunctions & { uring_wake_signal(): number }) {
+    this.#host = host;
+    this.#functions = functions;
+  }
+
+  /** Resolves when the ring has completions to reap, or nothing in flight. */
+  wait(ring: Waitable, latency: Latency): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const startMillis = performance.now();
+      const lookUntilMillis = startMillis + latency.lookMicros / 1000;
+      this.#looking.push({ ring, resolve, reject, latency, startMillis, lookUntilMillis });
+      this.#ensureTurn();
+    });
+  }
+
+  /** Ends the wait of a ring that is being closed. */
+  forget(ring: Waitable): void {
+    const mine = (waiting: Waiting) => waiting.ring === ring;
+    for (const waiting of [...this.#looking, ...this.#armed].filter(mine)) waiting.resolve();
+    this.#looking = this.#looking.filter((waiting) => !mine(waiting));
+    this.#armed = this.#armed.filter((waiting) => !mine(waiting));
+    this.#releaseWaiter();
+  }
+
+  #ensureTurn(): void {
+    if (this.#turning) return;
+    this.#turning = true;
+    this.#host.turn(this.#turn);
+  }
+
+  #takeTurn(): void {
+    this.#turning = false;
+    const now = performance.now();
+    const looking = this.#looking;
+    this.#looking = [];
+    for (const waiting of looking) {
+      if (this.#done(waiting, false)) continue;
+      if (now < waiting.lookUntilMillis) this.#looking.push(waiting);
+      else this.#arm(waiting);
+    }
+    if (this.#looking.length > 0) this.#ensureTurn();
+    if (this.#armed.length > 0) this.#ensureWaiter();
+  }
+
+  #arm(waiting: Waiting): void {
+    try {
+      waiting.ring.arm(true);
+    } catch (error) {
+      waiting.reject(error);
+      return;
+    }
+    // What completed before arming signals nothing, so look once more.
+    if (!this.#done(waiting, true)) this.#armed.push(waiting);
+  }
+
+  /** Looks at a ring; settles its wait when that is over. */
+  #done(waiting: Waiting, armed: boolean): boolean {
+    try {
+      if (!waiting.ring.look()) return false;
+      if (armed) waiting.ring.arm(false);
+      waiting.latency.observe((performance.now() - waiting.startMillis) * 1000);
+      waiting.resolve();
+    } catch (error) {
+      waiting.reject(error);
+    }
+    return true;
+  }
+
+  #ensureWaiter(): void {
+    if (this.#waiting) return;
+    this.#waiting = true;
+    this.#startWait().then(() => this.#woken(), (error) => this.#failed(error));
+  }
+
+  async #startWait(): Promise<void> {
+    this.#waiter ??= this.#host.createWaiter(this.#functions);
+    await this.#waiter.wait();
+  }
+
+  #woken(): void {
+    this.#waiting = false;
+    this.#armed = this.#armed.filter((waiting) => !this.#done(waiting, true));
+    if (this.#armed.length > 0) this.#ensureWaiter();
+  }
+
+  #failed(error: unknown): void {
+    this.#waiting = false;
+    const armed = this.#armed;
+    this.#armed = [];
+    for (const waiting of armed) waiting.reject(error);
+  }
+
+  /** A waiter that nobody needs is woken, so that it does not keep the process alive. */
+  #releaseWaiter(): void {
+    if (this.#waiting && this.#armed.length === 0) this.#functions.uring_wake_signal();
+  }
+
+  /** Ends a wait early: completions of this ring were reaped by hand meanwhile. */
+  poke(ring: Waitable): void {
+    const waits = (waiting: Waiting) => waiting.ring === ring;
+    if (this.#looking.some(waits) || this.#armed.some(waits)) this.forget(ring);
+  }
+}

@@ -1,0 +1,188 @@
+/**
+ * Waiting in the event loop: a wait ends when there is something to reap, whether it came while looking
+ * or by the eventfd, whoever brought it; nothing else is held up meanwhile; and what waits for nothing
+ * keeps no process alive. A fsync of a growing file, and a chain of NOPs behind it, are things to wait for.
+ */
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { promises, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { describe, it } from "node:test";
+import { promisify } from "node:util";
+import { Ring, RingClosedError, type RingFile } from "../../ring.ts";
+import { inScratch, isDeno, openFile, ROOT, skipRing, withRing } from "../support/ring.ts";
+
+const sleep = (millis: number) => new Promise<void>((resolve) => setTimeout(resolve, millis));
+
+/** A file that reads block on: an empty FIFO. The operation ends when somebody writes to it. */
+async function fifo(directory: string, name: string): Promise<string> {
+  const path = join(directory, name);
+  await promisify(execFile)("mkfifo", [path]);
+  return path;
+}
+
+function openFifo(ring: Ring, path: string): RingFile {
+  return openFile(ring, path, 2); // O_RDWR does not wait for the other end
+}
+
+describe("ring waiting", { skip: skipRing }, () => {
+  it("resolves at once when nothing is in flight, or when there is something to reap", () =>
+    withRing({}, async (ring) => {
+      await ring.wait();
+      assert.equal(await ring.drain(), 0);
+      ring.prepNop(1);
+      ring.submitAndWait(1);
+      await ring.wait();
+      assert.equal(ring.reap(), 1);
+    }));
+
+  it("submits what is staged", () =>
+    withRing({}, async (ring) => {
+      ring.prepNop(5);
+      assert.equal(await ring.drain(), 1);
+      assert.equal(ring.completions.userData[0], 5);
+    }));
+
+  it("goes on while a chain is being prepared, and leaves that alone", () =>
+    inScratch((directory) =>
+      withRing({}, async (ring) => {
+        const path = await fifo(directory, "fifo");
+        const file = openFifo(ring, path);
+        ring.prepRead(file, ring.buffers.acquire()!, 0, 100, 0, 1);
+        const drained = ring.drain();
+        ring.beginChain(2);
+        ring.prepNop(2);
+        setTimeout(() => writeFileSync(path, "x"), 10);
+        assert.equal(await drained, 1);
+        assert.equal(ring.completions.userData[0], 1);
+        ring.prepNop(3);
+        // The second of a chain starts when the first has ended.
+        let ended = 0;
+        while (ring.inFlight > 0) ended += await ring.drain();
+        assert.equal(ended, 2);
+      })
+    ));
+
+  it("is woken long after it stopped looking, while timers run", () =>
+    inScratch((directory) =>
+      withRing({}, async (ring) => {
+        const path = await fifo(directory, "fifo");
+        const file = openFifo(ring, path);
+        const buffer = ring.buffers.acquire()!;
+        ring.prepRead(file, buffer, 0, 100, 0, 9);
+        let ticks = 0;
+        const timer = setInterval(() => ticks++, 5);
+        setTimeout(() => writeFileSync(path, "woken"), 100);
+        const start = performance.now();
+        assert.equal(await ring.drain(), 1);
+        clearInterval(timer);
+        assert.equal(ring.completions.res[0], 5);
+        assert.ok(performance.now() - start >= 90);
+        assert.ok(ticks >= 5, `${ticks} ticks`);
+      })
+    ));
+
+  it("is woken again and again, soon and late", () =>
+    inScratch((directory) =>
+      withRing({}, async (ring) => {
+        const path = await fifo(directory, "fifo");
+        const file = openFifo(ring, path);
+        const buffer = ring.buffers.acquire()!;
+        for (let i = 0; i < 30; i++) {
+          ring.prepRead(file, buffer, 0, 100, 0, i);
+          if (i % 3 === 0) writeFileSync(path, "x");
+          else setTimeout(() => writeFileSync(path, "x"), i % 3 === 1 ? 0 : 8);
+          assert.equal(await ring.drain(), 1);
+          assert.equal(ring.completions.userData[0], i);
+          assert.equal(ring.completions.res[0], 1);
+        }
+      })
+    ));
+
+  it("ends when the completion is brought by hand", () =>
+    inScratch((directory) =>
+      withRing({}, async (ring) => {
+        const path = await fifo(directory, "fifo");
+        const file = openFifo(ring, path);
+        ring.prepRead(file, ring.buffers.acquire()!, 0, 100, 0, 1);
+        const waiting = ring.wait();
+        await sleep(20); // armed by now
+        writeFileSync(path, "x");
+        ring.submitAndWait(1);
+        assert.equal(ring.reap(), 1);
+        await waiting;
+        assert.equal(await ring.drain(), 0);
+      })
+    ));
+
+  it("ends when the ring is closed", () =>
+    inScratch((directory) =>
+      withRing({}, async (ring) => {
+        const file = openFifo(ring, await fifo(directory, "fifo"));
+        ring.prepRead(file, ring.buffers.acquire()!, 0, 100, 0, 1);
+        const drained = ring.drain();
+        await sleep(20);
+        assert.equal(ring.close(), 0);
+        assert.equal(await drained, 0);
+        await assert.rejects(ring.wait(), RingClosedError);
+      })
+    ));
+
+  it("lets 64 rings wait while fs.promises answers", () =>
+    inScratch(async (directory) => {
+      const rings: Ring[] = [];
+      const drains: Promise<number>[] = [];
+      const paths: string[] = [];
+      try {
+        for (let i = 0; i < 64; i++) {
+          const ring = Ring.open({ entries: 4, arenaBytes: 4096, bufferBytes: 4096, files: 4 });
+          rings.push(ring);
+          paths.push(await fifo(directory, `${i}`));
+          ring.prepRead(openFifo(ring, paths[i]), ring.buffers.acquire()!, 0, 10, 0, i);
+          drains.push(ring.drain());
+        }
+        await sleep(30);
+        writeFileSync(join(directory, "file"), "answer");
+        for (let i = 0; i < 8; i++) {
+          assert.equal(await promises.readFile(join(directory, "file"), "utf8"), "answer");
+        }
+        for (const path of paths) writeFileSync(path, "x");
+        assert.deepEqual(await Promise.all(drains), rings.map(() => 1));
+        rings.forEach((ring, i) => assert.equal(ring.completions.userData[0], i));
+      } finally {
+        for (const ring of rings) ring.close();
+      }
+    }));
+
+  it("keeps no process alive when it waits for nothing", () =>
+    inScratch(async (directory) => {
+      const program = join(directory, "idle.ts");
+      writeFileSync(
+        program,
+        `import { Ring } from ${JSON.stringify(join(ROOT, "ring.ts"))};
+         const ring = Ring.open();
+         ring.prepNop(1);
+         await ring.drain();
+         ring.prepNop(2);
+         ring.submit();
+         // Armed once, so that the waiter was used.
+         const { execFileSync } = await import("node:child_process");
+         const { writeFileSync } = await import("node:fs");
+         execFileSync("mkfifo", ["${directory}/fifo"]);
+         ring.prepOpenat("${directory}/fifo", 2, 0, 3);
+         ring.submitAndWait(ring.inFlight); ring.reap();
+         const file = ring.file(ring.completions.res[ring.completions.length - 1]);
+         ring.prepRead(file, ring.buffers.acquire()!, 0, 1, 0, 4);
+         setTimeout(() => writeFileSync("${directory}/fifo", "x"), 30);
+         console.log("drained", await ring.drain());
+         ring.prepRead(file, ring.buffers.acquire()!, 0, 1, 0, 5);
+         ring.submit();`,
+      );
+      const command = isDeno ? ["run", "-A", "--no-check", program] : [program];
+      const start = performance.now();
+      const { stdout } = await promisify(execFile)(process.execPath, command, { timeout: 20000 });
+      assert.equal(stdout, "drained 1\n");
+      assert.ok(performance.now() - start < 15000);
+    }));
+});
