@@ -1,0 +1,812 @@
+/**
+ * What all backends share: clients, handles, buffers and their ownership, argument checks, delivery,
+ * leaks. A backend derives `Backend` and does only the operations themselves.
+ *
+ * The way of an operation: a method of `ClientIo` checks everything, takes a slot and marks file and
+ * buffer; the backend starts it, and ends it with `finish(slot, res)`, perhaps much later; the row
+ * waits in the client's queue until that client polls, which fills `completions`, gives the marks and
+ * the slot back. An operation counts as in flight until that poll.
+ *
+ * @module
+ */
+
+import { CompletionArray } from "../abi/completions.ts";
+import { Arena, RUN_BYTES } from "./arena.ts";
+import {
+  DSYNC,
+  type Io,
+  type IoAdvice,
+  type IoAlignment,
+  type IoBuffer,
+  IoClosedError,
+  type IoDirectoryEntry,
+  type IoFile,
+  type IoFileSystem,
+  IoFullError,
+  type IoIdentity,
+  type IoLeak,
+  type IoStat,
+  IoUsageError,
+  type OpenOptions,
+} from "./io.ts";
+import { checkOpenOptions } from "./open_options.ts";
+import { Kind, KIND_NAMES, OperationTable } from "./operations.ts";
+
+/** The most bytes that one read or write may name: what Linux transfers at most. */
+export const TRANSFER_BYTES_MAX = 0x7ffff000;
+/** The longest path, in bytes of UTF-8. */
+export const PATH_BYTES_MAX = 4095;
+/** Leaks that are remembered; later ones are dropped, so that a leaking program does not grow. */
+const LEAKS_MAX = 1024;
+/** No operation. */
+const NONE = -1;
+
+const ADVICE: readonly string[] = ["normal", "sequential", "random", "willneed", "dontneed"];
+
+/** A buffer of a backend's arena. Made and owned by its `Backend`. */
+export class ArenaBuffer implements IoBuffer {
+  readonly bytes: Uint8Array;
+  readonly length: number;
+  /** Offset in the arena. */
+  readonly offset: number;
+  readonly backend: Backend;
+  /** Number of the client that acquired it. */
+  readonly client: number;
+  /** The slot of the operation that owns it now, or -1. */
+  slot = NONE;
+  released = false;
+
+  constructor(backend: Backend, client: number, bytes: Uint8Array, offset: number) {
+    this.backend = backend;
+    this.client = client;
+    this.bytes = bytes;
+    this.length = bytes.length;
+    this.offset = offset;
+  }
+}
+
+/** An open file; backends derive it to keep what they need. */
+export class OpenFile implements IoFile {
+  readonly path: string;
+  readonly options: Readonly<Required<OpenOptions>>;
+  readonly backend: Backend;
+  /** Operations in flight on it. */
+  inFlight = 0;
+  state: "opening" | "open" | "closing" | "closed" = "opening";
+
+  constructor(backend: Backend, path: string, options: Readonly<Required<OpenOptions>>) {
+    this.backend = backend;
+    this.path = path;
+    this.options = options;
+  }
+}
+
+/**
+ * One backend: the driver of the operations, and what its clients have in common. `start…` methods
+ * are called with arguments that were checked, and must not throw; what they cannot do ends with
+ * `finish(slot, -errno)`. They may call `finish` at once: it is delivered at the next poll.
+ */
+export abstract class Backend {
+  abstract readonly name: "uring" | "sync" | "memory";
+  reason = "";
+  durability: "verified" | "unverified" = "verified";
+  reservedDsync = true;
+  blockSize = RUN_BYTES;
+
+  readonly table: OperationTable;
+  readonly arena: Arena;
+  /** By number; numbers of clients that were given up are used again. */
+  readonly clients: (ClientIo | undefined)[] = [];
+  readonly buffers: Set<ArenaBuffer> = new Set();
+  /** By slot: what the operation is about. */
+  readonly fileOf: (OpenFile | undefined)[];
+  readonly bufferOf: (ArenaBuffer | undefined)[];
+  disposed = false;
+
+  constructor(capacity: number, arenaBytes: number) {
+    this.table = new OperationTable(capacity);
+    this.arena = new Arena(arenaBytes);
+    this.fileOf = new Array(capacity).fill(undefined);
+    this.bufferOf = new Array(capacity).fill(undefined);
+  }
+
+  /** Throws when the backend does not work any more. Called first by every method of a client. */
+  check(): void {
+    if (this.disposed) throw new IoClosedError("this Io was disposed of");
+  }
+
+  /** Whether giving things back is still of use to anyone; else it quietly does nothing. */
+  get alive(): boolean {
+    return true;
+  }
+
+  /** The memory of a run of the arena. */
+  abstract view(offset: number, length: number): Uint8Array;
+
+  /** Called last before an operation is taken on; may throw, and nothing has happened then. */
+  admitOperation(): void {}
+
+  /** The path as this backend wants it; throws when the program may not use it so. */
+  abstract admitPath(path: string, access: "read" | "write" | "both"): string;
+  abstract makeFile(path: string, options: Readonly<Required<OpenOptions>>): OpenFile;
+  /** Alignment of direct I/O, for the check of arguments: `offset` 0 where it is not known. */
+  abstract alignment(file: OpenFile): IoAlignment;
+
+  abstract startOpen(slot: number, file: OpenFile): void;
+  abstract startClose(slot: number, file: OpenFile): void;
+  abstract startRead(
+    slot: number,
+    file: OpenFile,
+    buffer: ArenaBuffer,
+    bufferOffset: number,
+    length: number,
+    offset: number,
+  ): void;
+  abstract startWrite(
+    slot: number,
+    file: OpenFile,
+    buffer: ArenaBuffer,
+    bufferOffset: number,
+    length: number,
+    offset: number,
+    flags: number,
+  ): void;
+  abstract startSync(slot: number, file: OpenFile, dataOnly: boolean): void;
+  abstract startStat(slot: number, target: OpenFile | string, stat: IoStat): void;
+  abstract startTruncate(slot: number, file: OpenFile, size: number): void;
+  abstract startAllocate(slot: number, file: OpenFile, offset: number, length: number): void;
+  abstract startAdvise(
+    slot: number,
+    file: OpenFile,
+    offset: number,
+    length: number,
+    advice: IoAdvice,
+  ): void;
+  abstract startRename(slot: number, from: string, to: string): void;
+  abstract startLink(slot: number, from: string, to: string): void;
+  abstract startRemove(slot: number, path: string): void;
+  abstract startSyncDirectory(slot: number, path: string): void;
+
+  abstract lock(file: OpenFile): number;
+  abstract statFs(file: OpenFile): IoFileSystem;
+  abstract noCopyOnWrite(file: OpenFile): number;
+  abstract identity(): IoIdentity;
+  abstract listDirectory(path: string): IoDirectoryEntry[];
+  abstract createDirectories(path: string): string[];
+
+  abstract now(): number;
+  abstract wallClock(): number;
+  abstract random(bytes: Uint8Array): void;
+  abstract crc32c(bytes: Uint8Array, seed: number): number;
+  abstract crc32cBuffer(buffer: ArenaBuffer, offset: number, length: number, seed: number): number;
+
+  /** Submits what is staged, and finishes what has ended, without blocking. */
+  abstract drain(): void;
+  /**
+   * Submits what is staged and blocks until `client.ready > 0` or the time is over; something of it is
+   * in flight.
+   */
+  abstract block(client: ClientIo, timeoutMicros: number): void;
+  /** Resolves when `client.ready > 0`, without blocking the event loop. */
+  abstract wakeup(client: ClientIo): Promise<void>;
+  /**
+   * A wait finds completions there already: what it still waits for, so that a loop over waits does not
+   * keep the event loop from everything else.
+   */
+  pause(): Promise<void> | undefined {
+    return undefined;
+  }
+  /** Cancels and drains what is in flight, and frees everything. */
+  abstract free(): void;
+
+  /** An operation has ended. */
+  finish(slot: number, res: number): void {
+    this.table.res[slot] = res;
+    this.clients[this.table.client[slot]]!.enqueue(slot);
+  }
+}
+
+/** One user of a backend: the `Io` that programs see. */
+export class ClientIo implements Io {
+  /** For this room only. */
+  readonly driver: Backend;
+  readonly number: number;
+  readonly name: string;
+  readonly completions: CompletionArray;
+  readonly leaks: IoLeak[] = [];
+
+  readonly #table: OperationTable;
+  /** Slots that have ended and wait for the poll of this client. */
+  readonly #ended: Int32Array;
+  #endedCount = 0;
+  #inFlight = 0;
+  #disposed = false;
+  /** Of the rows in `completions`: kind, and whether somebody took it. */
+  readonly #kinds: Uint8Array;
+  readonly #taken: Uint8Array;
+  #delivered = 0;
+  /** Handle to row, by open addressing; made by the first `take` after a poll. */
+  readonly #rows: Int32Array;
+  #rowsMade = false;
+
+  constructor(driver: Backend, name: string) {
+    const { capacity } = driver.table;
+    this.driver = driver;
+    this.name = name;
+    const unused = driver.clients.indexOf(undefined);
+    this.number = unused < 0 ? driver.clients.length : unused;
+    driver.clients[this.number] = this;
+    this.#table = driver.table;
+    this.completions = new CompletionArray(capacity);
+    this.#ended = new Int32Array(capacity);
+    this.#kinds = new Uint8Array(capacity);
+    this.#taken = new Uint8Array(capacity);
+    let size = 8;
+    while (size < capacity * 2) size *= 2;
+    this.#rows = new Int32Array(size);
+  }
+
+  get backend(): "uring" | "sync" | "memory" {
+    return this.driver.name;
+  }
+  get reason(): string {
+    return this.driver.reason;
+  }
+  get durability(): "verified" | "unverified" {
+    return this.driver.durability;
+  }
+  get reservedDsync(): boolean {
+    return this.driver.reservedDsync;
+  }
+  get blockSize(): number {
+    return this.driver.blockSize;
+  }
+  get arenaBytes(): number {
+    return this.driver.arena.bytes;
+  }
+  get arenaFreeBytes(): number {
+    return this.driver.arena.largestFreeBytes;
+  }
+  get capacity(): number {
+    return this.#table.capacity;
+  }
+  get available(): number {
+    return this.#table.capacity - this.#table.used;
+  }
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+  /** Completions that the next poll will deliver. */
+  get ready(): number {
+    return this.#endedCount;
+  }
+
+  client(name: string): Io {
+    this.#check();
+    return new ClientIo(this.driver, name);
+  }
+
+  now(): number {
+    return this.driver.now();
+  }
+  wallClock(): number {
+    return this.driver.wallClock();
+  }
+  random(bytes: Uint8Array): void {
+    this.#check();
+    this.driver.random(bytes);
+  }
+  crc32c(bytes: Uint8Array, seed = 0): number {
+    return this.driver.crc32c(bytes, seed);
+  }
+  crc32cBuffer(buffer: IoBuffer, offset: number, length: number, seed = 0): number {
+    const owned = this.#buffer(buffer);
+    checkRange(owned, offset, length);
+    return this.driver.crc32cBuffer(owned, offset, length, seed);
+  }
+
+  acquireBuffer(bytes: number = this.driver.blockSize): IoBuffer | undefined {
+    this.#check();
+    if (!Number.isSafeInteger(bytes) || bytes < 1) {
+      throw new IoUsageError(`a buffer has at least 1 byte, not ${bytes}`);
+    }
+    const { driver } = this;
+    const length = Math.ceil(bytes / RUN_BYTES) * RUN_BYTES;
+    const offset = driver.arena.take(length, driver.blockSize);
+    if (offset < 0) return undefined;
+    const buffer = new ArenaBuffer(driver, this.number, driver.view(offset, length), offset);
+    driver.buffers.add(buffer);
+    return buffer;
+  }
+
+  releaseBuffer(buffer: IoBuffer): void {
+    if (!this.driver.alive) return;
+    this.#check();
+    const owned = this.#buffer(buffer);
+    this.#checkIdle(owned);
+    owned.released = true;
+    this.driver.buffers.delete(owned);
+    this.driver.arena.give(owned.offset, owned.length);
+  }
+
+  open(path: string, options: OpenOptions, handle: number): IoFile {
+    this.#check();
+    const checked = checkOpenOptions(options);
+    const admitted = this.#path(
+      path,
+      checked.read ? checked.write ? "both" : "read" : "write",
+    );
+    this.#checkHandle(handle);
+    const file = this.driver.makeFile(admitted, checked);
+    const slot = this.#take(Kind.open, handle, file, undefined);
+    this.driver.startOpen(slot, file);
+    return file;
+  }
+
+  close(file: IoFile, handle: number): void {
+    const open = this.#file(file);
+    this.#checkHandle(handle);
+    if (open.inFlight > 0) {
+      throw new IoUsageError(
+        `close of ${open.path} with ${this.#operationsOn(open)} in flight: wait for them first`,
+      );
+    }
+    open.state = "closing";
+    const slot = this.#take(Kind.close, handle, open, undefined);
+    this.driver.startClose(slot, open);
+  }
+
+  readAt(
+    file: IoFile,
+    buffer: IoBuffer,
+    bufferOffset: number,
+    length: number,
+    offset: number,
+    handle: number,
+  ): void {
+    const open = this.#file(file);
+    const owned = this.#buffer(buffer);
+    this.#checkTransfer(open, owned, bufferOffset, length, offset);
+    this.#checkHandle(handle);
+    const slot = this.#take(Kind.read, handle, open, owned);
+    this.driver.startRead(slot, open, owned, bufferOffset, length, offset);
+  }
+
+  writeAt(
+    file: IoFile,
+    buffer: IoBuffer,
+    bufferOffset: number,
+    length: number,
+    offset: number,
+    flags: number,
+    handle: number,
+  ): void {
+    const open = this.#file(file);
+    const owned = this.#buffer(buffer);
+    this.#checkTransfer(open, owned, bufferOffset, length, offset);
+    if (flags !== 0 && flags !== DSYNC) {
+      throw new IoUsageError(`flags of a write are 0 or DSYNC (${DSYNC}), not ${flags}`);
+    }
+    this.#checkHandle(handle);
+    const slot = this.#take(Kind.write, handle, open, owned);
+    this.driver.startWrite(slot, open, owned, bufferOffset, length, offset, flags);
+  }
+
+  fsync(file: IoFile, handle: number): void {
+    const open = this.#file(file);
+    this.#checkHandle(handle);
+    this.driver.startSync(this.#take(Kind.fsync, handle, open, undefined), open, false);
+  }
+
+  fdatasync(file: IoFile, handle: number): void {
+    const open = this.#file(file);
+    this.#checkHandle(handle);
+    this.driver.startSync(this.#take(Kind.fdatasync, handle, open, undefined), open, true);
+  }
+
+  stat(target: IoFile | string, handle: number): IoStat {
+    const stat: IoStat = {
+      size: 0,
+      allocatedBytes: 0,
+      isFile: false,
+      isDirectory: false,
+      device: 0,
+      inode: 0,
+      modifiedMillis: 0,
+    };
+    if (typeof target === "string") {
+      this.#check();
+      const path = this.#path(target, "read");
+      this.#checkHandle(handle);
+      this.driver.startStat(this.#take(Kind.stat, handle, undefined, undefined), path, stat);
+    } else {
+      const open = this.#file(target);
+      this.#checkHandle(handle);
+      this.driver.startStat(this.#take(Kind.stat, handle, open, undefined), open, stat);
+    }
+    return stat;
+  }
+
+  truncate(file: IoFile, size: number, handle: number): void {
+    const open = this.#file(file);
+    checkOffset("size", size);
+    this.#checkHandle(handle);
+    this.driver.startTruncate(this.#take(Kind.truncate, handle, open, undefined), open, size);
+  }
+
+  allocate(file: IoFile, offset: number, length: number, handle: number): void {
+    const open = this.#file(file);
+    checkOffset("offset", offset);
+    checkOffset("length", length);
+    checkOffset("offset + length", offset + length);
+    this.#checkHandle(handle);
+    const slot = this.#take(Kind.allocate, handle, open, undefined);
+    this.driver.startAllocate(slot, open, offset, length);
+  }
+
+  advise(file: IoFile, offset: number, length: number, advice: IoAdvice, handle: number): void {
+    const open = this.#file(file);
+    checkOffset("offset", offset);
+    checkOffset("length", length);
+    if (!ADVICE.includes(advice)) {
+      throw new IoUsageError(`advice is one of ${ADVICE.join(", ")}, not ${String(advice)}`);
+    }
+    this.#checkHandle(handle);
+    const slot = this.#take(Kind.advise, handle, open, undefined);
+    this.driver.startAdvise(slot, open, offset, length, advice);
+  }
+
+  rename(from: string, to: string, handle: number): void {
+    this.#check();
+    const source = this.#path(from, "both");
+    const target = this.#path(to, "both");
+    this.#checkHandle(handle);
+    const slot = this.#take(Kind.rename, handle, undefined, undefined);
+    this.driver.startRename(slot, source, target);
+  }
+
+  link(from: string, to: string, handle: number): void {
+    this.#check();
+    const source = this.#path(from, "both");
+    const target = this.#path(to, "both");
+    this.#checkHandle(handle);
+    const slot = this.#take(Kind.link, handle, undefined, undefined);
+    this.driver.startLink(slot, source, target);
+  }
+
+  remove(path: string, handle: number): void {
+    this.#check();
+    const admitted = this.#path(path, "write");
+    this.#checkHandle(handle);
+    this.driver.startRemove(this.#take(Kind.remove, handle, undefined, undefined), admitted);
+  }
+
+  syncDirectory(path: string, handle: number): void {
+    this.#check();
+    const admitted = this.#path(path, "read");
+    this.#checkHandle(handle);
+    const slot = this.#take(Kind.syncDirectory, handle, undefined, undefined);
+    this.driver.startSyncDirectory(slot, admitted);
+  }
+
+  lock(file: IoFile): number {
+    return this.driver.lock(this.#file(file));
+  }
+  statFs(file: IoFile): IoFileSystem {
+    return this.driver.statFs(this.#file(file));
+  }
+  alignment(file: IoFile): IoAlignment {
+    return this.driver.alignment(this.#file(file));
+  }
+  noCopyOnWrite(file: IoFile): number {
+    return this.driver.noCopyOnWrite(this.#file(file));
+  }
+  identity(): IoIdentity {
+    this.#check();
+    return this.driver.identity();
+  }
+  listDirectory(path: string): IoDirectoryEntry[] {
+    this.#check();
+    return this.driver.listDirectory(this.#path(path, "read"));
+  }
+  createDirectories(path: string): string[] {
+    this.#check();
+    return this.driver.createDirectories(this.#path(path, "write"));
+  }
+
+  poll(): number {
+    this.#check();
+    this.driver.drain();
+    return this.#deliver();
+  }
+
+  park(timeoutMicros = Infinity): number {
+    this.#check();
+    if (!(timeoutMicros >= 0)) {
+      throw new IoUsageError(`park takes microseconds, 0 or more, not ${timeoutMicros}`);
+    }
+    if (this.#endedCount === 0 && this.#inFlight > 0) this.driver.block(this, timeoutMicros);
+    else this.driver.drain();
+    return this.#deliver();
+  }
+
+  async wait(): Promise<void> {
+    this.#check();
+    // What the caller still submits in this turn goes out together.
+    await undefined;
+    if (this.#inFlight === 0) return;
+    if (this.#endedCount > 0) return this.driver.pause();
+    this.#check();
+    await this.driver.wakeup(this);
+  }
+
+  take(handle: number): number | undefined {
+    const { completions } = this;
+    if (completions.length === 0) return undefined;
+    const rows = this.#rows;
+    const mask = rows.length - 1;
+    if (!this.#rowsMade) {
+      this.#rowsMade = true;
+      rows.fill(NONE);
+      for (let row = 0; row < completions.length; row++) {
+        let i = hashOf(completions.userData[row]) & mask;
+        while (rows[i] >= 0) i = (i + 1) & mask;
+        rows[i] = row;
+      }
+    }
+    for (let i = hashOf(handle) & mask; rows[i] >= 0; i = (i + 1) & mask) {
+      const row = rows[i];
+      if (completions.userData[row] !== handle) continue;
+      if (this.#taken[row] !== 0) return undefined;
+      this.#taken[row] = 1;
+      return completions.res[row];
+    }
+    return undefined;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#disposed) return;
+    const { driver } = this;
+    if (!driver.alive || driver.disposed) {
+      this.#disposed = true;
+      return;
+    }
+    if (this.number > 0) {
+      if (this.#inFlight > 0) {
+        throw new IoUsageError(
+          `client ${this.name} has ${this.#inFlight} operations in flight: poll them first`,
+        );
+      }
+      const held = [...driver.buffers].filter((buffer) => buffer.client === this.number).length;
+      if (held > 0) {
+        throw new IoUsageError(`client ${this.name} holds ${held} buffers: release them first`);
+      }
+      this.#disposed = true;
+      driver.clients[this.number] = undefined;
+      return;
+    }
+    this.#disposed = true;
+    const held = driver.buffers.size;
+    try {
+      driver.free();
+    } finally {
+      driver.disposed = true;
+      driver.buffers.clear();
+    }
+    if (held > 0) {
+      throw new IoUsageError(`${held} buffers were not released before the Io was disposed of`);
+    }
+  }
+
+  /** For backends: an operation of this client has ended. */
+  enqueue(slot: number): void {
+    this.#ended[this.#endedCount++] = slot;
+  }
+
+  #deliver(): number {
+    const { completions } = this;
+    if (completions.length > 0) this.#findLeaks();
+    const count = this.#endedCount;
+    this.#endedCount = 0;
+    this.#delivered = count;
+    this.#rowsMade = false;
+    const { handle, kind, res } = this.#table;
+    for (let row = 0; row < count; row++) {
+      const slot = this.#ended[row];
+      completions.userData[row] = handle[slot];
+      completions.res[row] = res[slot];
+      this.#kinds[row] = kind[slot];
+      this.#taken[row] = 0;
+      this.#settle(slot);
+    }
+    completions.length = count;
+    return count;
+  }
+
+  /** The caller knows of the end of an operation: what it had marked is free again. */
+  #settle(slot: number): void {
+    const { fileOf, bufferOf } = this.driver;
+    const file = fileOf[slot];
+    if (file !== undefined) {
+      fileOf[slot] = undefined;
+      file.inFlight--;
+      const kind = this.#table.kind[slot];
+      if (kind === Kind.open) file.state = this.#table.res[slot] < 0 ? "closed" : "open";
+      else if (kind === Kind.close) file.state = "closed";
+    }
+    const buffer = bufferOf[slot];
+    if (buffer !== undefined) {
+      bufferOf[slot] = undefined;
+      buffer.slot = NONE;
+    }
+    this.#inFlight--;
+    this.#table.give(slot);
+  }
+
+  #findLeaks(): void {
+    const { completions } = this;
+    for (let row = 0; row < this.#delivered && row < completions.length; row++) {
+      if (this.#taken[row] === 0 && this.leaks.length < LEAKS_MAX) {
+        this.leaks.push({
+          handle: completions.userData[row],
+          operation: KIND_NAMES[this.#kinds[row]],
+        });
+      }
+    }
+  }
+
+  #check(): void {
+    this.driver.check();
+    if (this.#disposed) throw new IoClosedError(`client ${this.name} was disposed of`);
+  }
+
+  #file(file: IoFile): OpenFile {
+    this.#check();
+    if (!(file instanceof OpenFile) || file.backend !== this.driver) {
+      throw new IoUsageError("this is no file of this Io");
+    }
+    if (file.state !== "open") {
+      throw new IoUsageError(
+        file.state === "opening"
+          ? `${file.path} is not open yet: its open has not completed`
+          : `${file.path} is closed`,
+      );
+    }
+    return file;
+  }
+
+  #buffer(buffer: IoBuffer): ArenaBuffer {
+    if (!(buffer instanceof ArenaBuffer) || buffer.backend !== this.driver) {
+      throw new IoUsageError("this is no buffer of this Io");
+    }
+    if (buffer.released) throw new IoUsageError("this buffer was released");
+    return buffer;
+  }
+
+  #checkIdle(buffer: ArenaBuffer): void {
+    if (buffer.slot === NONE) return;
+    const operation = KIND_NAMES[this.#table.kind[buffer.slot]];
+    throw new IoUsageError(
+      `this buffer is in flight: ${operation} with handle ${this.#table.handle[buffer.slot]} on ${
+        this.driver.fileOf[buffer.slot]?.path
+      } owns it until its completion was polled`,
+    );
+  }
+
+  #checkTransfer(
+    file: OpenFile,
+    buffer: ArenaBuffer,
+    bufferOffset: number,
+    length: number,
+    offset: number,
+  ): void {
+    checkRange(buffer, bufferOffset, length);
+    checkOffset("offset", offset);
+    checkOffset("offset + length", offset + length);
+    this.#checkIdle(buffer);
+    if (!file.options.direct) return;
+    const alignment = this.driver.alignment(file);
+    if (alignment.offset === 0) return;
+    checkAligned("offset", offset, alignment.offset, file);
+    checkAligned("length", length, alignment.offset, file);
+    checkAligned("offset in the buffer", bufferOffset, alignment.memory, file);
+  }
+
+  #path(path: string, access: "read" | "write" | "both"): string {
+    checkPath(path);
+    return this.driver.admitPath(path, access);
+  }
+
+  #checkHandle(handle: number): void {
+    if (!Number.isSafeInteger(handle)) {
+      throw new IoUsageError(`an operation handle is a safe integer, not ${String(handle)}`);
+    }
+    const slot = this.#table.find(this.number, handle);
+    if (slot >= 0) {
+      throw new IoUsageError(
+        `handle ${handle} is in flight already: ${KIND_NAMES[this.#table.kind[slot]]}`,
+      );
+    }
+    if (this.#table.used === this.#table.capacity) {
+      throw new IoFullError(
+        `${this.#table.capacity} operations are in flight, which is the capacity: poll first`,
+      );
+    }
+    this.driver.admitOperation();
+  }
+
+  #take(
+    kind: number,
+    handle: number,
+    file: OpenFile | undefined,
+    buffer: ArenaBuffer | undefined,
+  ): number {
+    const slot = this.#table.take(kind, this.number, handle);
+    if (file !== undefined) {
+      this.driver.fileOf[slot] = file;
+      file.inFlight++;
+    }
+    if (buffer !== undefined) {
+      this.driver.bufferOf[slot] = buffer;
+      buffer.slot = slot;
+    }
+    this.#inFlight++;
+    return slot;
+  }
+
+  #operationsOn(file: OpenFile): string {
+    const names: string[] = [];
+    this.driver.fileOf.forEach((other, slot) => {
+      if (other === file) names.push(KIND_NAMES[this.#table.kind[slot]]);
+    });
+    return names.join(", ");
+  }
+}
+
+/** A path as the kernel can take it, or {@linkcode IoUsageError}. */
+export function checkPath(path: string): void {
+  if (typeof path !== "string" || path.length === 0) {
+    throw new IoUsageError(`a path is a string that is not empty, not ${String(path)}`);
+  }
+  if (path.includes("\0")) throw new IoUsageError("a path has no NUL character in it");
+  // At most three bytes a UTF-16 code unit: only long ones need to be counted.
+  if (path.length * 3 > PATH_BYTES_MAX) {
+    const bytes = new TextEncoder().encode(path).length;
+    if (bytes > PATH_BYTES_MAX) {
+      throw new IoUsageError(`a path has at most ${PATH_BYTES_MAX} bytes, not ${bytes}`);
+    }
+  }
+}
+
+function checkOffset(what: string, value: number): void {
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new IoUsageError(`${what} must be a safe integer, 0 or more, not ${String(value)}`);
+  }
+}
+
+function checkRange(buffer: ArenaBuffer, offset: number, length: number): void {
+  checkOffset("offset in the buffer", offset);
+  checkOffset("length", length);
+  if (length > TRANSFER_BYTES_MAX) {
+    throw new IoUsageError(`length is at most ${TRANSFER_BYTES_MAX}, not ${length}`);
+  }
+  if (offset + length > buffer.length) {
+    throw new IoUsageError(
+      `bytes ${offset} to ${offset + length} lie outside the buffer of ${buffer.length} bytes`,
+    );
+  }
+}
+
+function checkAligned(what: string, value: number, alignment: number, file: OpenFile): void {
+  if (value % alignment !== 0) {
+    throw new IoUsageError(
+      `${what} ${value} is not a multiple of ${alignment}, which direct I/O on ${file.path} needs`,
+    );
+  }
+}
+
+function hashOf(handle: number): number {
+  let h = Math.imul(handle | 0, 0x9e3779b1) ^ Math.imul((handle / 4294967296) | 0, 0x85ebca6b);
+  h ^= h >>> 15;
+  return h;
+}

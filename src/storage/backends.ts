@@ -1,0 +1,93 @@
+/**
+ * The storage over each backend.
+ *
+ * @module
+ */
+
+import { type Io, IoUsageError } from "../io/io.ts";
+import { MemoryIo, type MemoryIoOptions } from "../io/memory.ts";
+import { SyncIo } from "../io/sync.ts";
+import { UringIo, type UringIoOptions } from "../io/uring.ts";
+import { type StorageOptions, StoragePolicy } from "./storage_io.ts";
+
+/** Options of {@linkcode SyncStorageIo.open}. */
+export interface SyncStorageOptions extends StorageOptions {
+  /** Stays the caller's; without it one is opened, and ends with the storage. */
+  io?: Io;
+}
+
+/** Options of {@linkcode UringStorageIo.open}. */
+export interface UringStorageOptions extends StorageOptions {
+  /** Stays the caller's; without it one is opened, and ends with the storage. */
+  io?: Io;
+  /** A thread of the kernel submits; for an `Io` of its own. */
+  sqpoll?: UringIoOptions["sqpoll"];
+}
+
+/** Options of {@linkcode MemoryStorageIo.open}. */
+export interface MemoryStorageOptions extends StorageOptions {
+  /** Stays the caller's; without it one is made. */
+  io?: Io;
+  /** Of the machine that is made. */
+  memory?: MemoryIoOptions;
+}
+
+/**
+ * Over `node:fs`, on any platform: operations are executed when they are flushed, and delivered by the
+ * next poll.
+ *
+ * ```ts
+ * import { CompletionArray, File } from "@uring/io/io";
+ * import { SyncStorageIo } from "@uring/io/storage";
+ *
+ * using storage = SyncStorageIo.open();
+ * const options = { read: true, write: true, create: true };
+ * const fd = storage.registerFd(await File.open("/tmp/storage-example", options, storage.io));
+ * const token = storage.submitAppend(fd, new TextEncoder().encode("hello\n"));
+ * storage.submitDatasync(fd);
+ * const out = new CompletionArray(16);
+ * while (storage.pendingCount > 0) {
+ *   storage.park();
+ *   storage.pollCompletions(out);
+ * }
+ * console.log(out.userData[0] === token, out.res[0], out.res[1]); // true 6 0
+ * ```
+ */
+export class SyncStorageIo extends StoragePolicy {
+  /** @throws {BufferExhaustedError} when the arena of `io` has no room for the buffers. */
+  static open(options: SyncStorageOptions = {}): SyncStorageIo {
+    const { io, ...rest } = options;
+    return new SyncStorageIo(expect(io, "sync") ?? SyncIo.open(), io === undefined, rest);
+  }
+}
+
+/** Over io_uring. */
+export class UringStorageIo extends StoragePolicy {
+  /**
+   * @throws {RingUnavailableError} when no ring can be had here.
+   * @throws {BufferExhaustedError} when the arena of `io` has no room for the buffers.
+   */
+  static open(options: UringStorageOptions = {}): UringStorageIo {
+    const { io, sqpoll, ...rest } = options;
+    if (io !== undefined && sqpoll !== undefined) {
+      throw new IoUsageError("`sqpoll` is for an Io of its own: open yours with it");
+    }
+    const own = () => UringIo.open(sqpoll === undefined ? {} : { sqpoll });
+    return new UringStorageIo(expect(io, "uring") ?? own(), io === undefined, rest);
+  }
+}
+
+/** Over the simulated machine, for tests. */
+export class MemoryStorageIo extends StoragePolicy {
+  /** @throws {BufferExhaustedError} when the arena of `io` has no room for the buffers. */
+  static open(options: MemoryStorageOptions = {}): MemoryStorageIo {
+    const { io, memory, ...rest } = options;
+    const own = () => MemoryIo.create(memory);
+    return new MemoryStorageIo(expect(io, "memory") ?? own(), io === undefined, rest);
+  }
+}
+
+function expect(io: Io | undefined, backend: Io["backend"]): Io | undefined {
+  if (io === undefined || io.backend === backend) return io;
+  throw new IoUsageError(`this storage is for the backend ${backend}, not ${io.backend}`);
+}

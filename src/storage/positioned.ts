@@ -1,0 +1,355 @@
+/**
+ * Blocking reads and writes at positions: whole, or an error; one by one, or many in one submission.
+ *
+ * @module
+ */
+
+import { bytesOf, checkOffset } from "../file/bytes.ts";
+import { borrowIo, returnIo } from "../file/default_io.ts";
+import {
+  type Io,
+  type IoBuffer,
+  IoClosedError,
+  IoError,
+  type IoFile,
+  IoUsageError,
+  type OpenOptions,
+} from "../io/io.ts";
+import { ioErrorOf } from "../io/io_error.ts";
+
+/** One of a batch. */
+export interface PositionedEntry {
+  readonly offset: number;
+  readonly bytes: ArrayBufferView;
+}
+
+/**
+ * A read or write that failed: `code` is `UnexpectedEof` where the file ended before the bytes, else the
+ * name of the errno.
+ */
+export class PositionedError extends IoError {
+  override readonly name: string = "PositionedError";
+  constructor(
+    cause: IoError,
+    /** Of the entry in its batch; 0 for a single one. */
+    readonly index: number,
+  ) {
+    super(cause.message, cause.code, cause.errno, cause.operation, cause.path, cause.offset);
+  }
+}
+
+const EINTR = 4;
+const EIO = 5;
+const EAGAIN = 11;
+/** EINTR, EAGAIN, and writes without progress, before an entry counts as failed. */
+const RETRIES_MAX = 100;
+const LARGE_BYTES = 128 * 1024;
+/** Buffers that a batch may hold, and that are kept between batches. */
+const BUFFERS_MAX = 64;
+const BUFFERS_KEPT = 32;
+const OPEN_HANDLE = BUFFERS_MAX;
+
+/** An entry on its way. */
+interface Lane {
+  readonly buffer: IoBuffer;
+  index: number;
+  done: number;
+  retries: number;
+}
+
+/**
+ * An open file with blocking reads and writes, whole or an error. Short transfers are continued. Memory
+ * may be any typed array; it is copied through registered buffers. Over `node:fs` where there is no ring.
+ *
+ * ```ts
+ * import { PositionedFile } from "@uring/io/storage";
+ *
+ * const options = { read: true, write: true, create: true };
+ * using file = PositionedFile.open("/tmp/positioned-example", options);
+ * file.pwriteAt(0, new TextEncoder().encode("hello world"));
+ * const [a, b] = [new Uint8Array(5), new Uint8Array(5)];
+ * file.preadBatch([{ offset: 0, bytes: a }, { offset: 6, bytes: b }]);
+ * console.log(new TextDecoder().decode(b)); // world
+ * ```
+ */
+export class PositionedFile implements Disposable {
+  /** The `Io` that it was opened on. */
+  readonly io: Io;
+  readonly #client: Io;
+  readonly #borrowed: boolean;
+  readonly #file: IoFile;
+  readonly #unitBytes: number;
+  readonly #kept: IoBuffer[] = [];
+  readonly #lanes: (Lane | undefined)[] = new Array(BUFFERS_MAX).fill(undefined);
+  #closed = false;
+
+  private constructor(io: Io, client: Io, file: IoFile, borrowed: boolean) {
+    this.io = io;
+    this.#client = client;
+    this.#file = file;
+    this.#borrowed = borrowed;
+    this.#unitBytes = file.options.direct ? Math.max(1, client.alignment(file).offset) : 1;
+  }
+
+  /**
+   * Opens a file, blocking.
+   *
+   * @param io The `Io` to work on, which must outlive the file; without it all such files of this
+   * thread share one.
+   * @throws {IoError} when the kernel refuses it; `code` says why.
+   * @throws {IoUsageError} when the options make no sense.
+   */
+  static open(path: string, options: OpenOptions, io?: Io): PositionedFile {
+    const on = io ?? borrowIo();
+    let client: Io | undefined;
+    try {
+      client = on.client(`positioned ${path}`);
+      const file = client.open(path, options, OPEN_HANDLE);
+      const res = awaited(client, OPEN_HANDLE);
+      if (res < 0) throw ioErrorOf(res, "open", path);
+      return new PositionedFile(on, client, file, io === undefined);
+    } catch (error) {
+      client?.[Symbol.dispose]();
+      if (io === undefined) returnIo();
+      throw error;
+    }
+  }
+
+  /** The absolute path that it was opened by. */
+  get path(): string {
+    return this.#file.path;
+  }
+
+  /** Fills `bytes` from `offset` on. @throws {PositionedError} at the end of the file, or when it fails. */
+  preadAt(offset: number, bytes: ArrayBufferView): void {
+    this.#check();
+    const into = bytesOf(bytes);
+    checkOffset(offset, into.length);
+    if (into.length <= LARGE_BYTES && this.#readOnce(offset, into)) return;
+    this.#batch([{ offset, bytes: into }], false);
+  }
+
+  /** Writes all of `bytes` at `offset`. @throws {PositionedError} when it fails. */
+  pwriteAt(offset: number, bytes: ArrayBufferView): void {
+    this.#check();
+    const from = bytesOf(bytes);
+    checkOffset(offset, from.length);
+    this.#batch([{ offset, bytes: from }], true);
+  }
+
+  /**
+   * Fills every entry, as many at once as there is room for. An entry that makes no sense refuses the
+   * batch before anything is submitted; a failure is thrown when all have ended, the first by index.
+   */
+  preadBatch(entries: readonly PositionedEntry[]): void {
+    this.#check();
+    this.#batch(checked(entries, this.#unitBytes), false);
+  }
+
+  /** Writes every entry; otherwise like {@linkcode PositionedFile.preadBatch}. Entries have no order. */
+  pwriteBatch(entries: readonly PositionedEntry[]): void {
+    this.#check();
+    this.#batch(checked(entries, this.#unitBytes), true);
+  }
+
+  /** Makes durable what was written. @throws {IoError} */
+  datasync(): void {
+    this.#check();
+    this.#client.fdatasync(this.#file, OPEN_HANDLE);
+    const res = awaited(this.#client, OPEN_HANDLE);
+    if (res < 0) throw ioErrorOf(res, "fdatasync", this.path);
+  }
+
+  /** Closes the file. Throws {@linkcode IoError} when that fails; it is closed then, too. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#client.close(this.#file, OPEN_HANDLE);
+    const res = awaited(this.#client, OPEN_HANDLE);
+    for (const buffer of this.#kept.splice(0)) this.#client.releaseBuffer(buffer);
+    this.#client[Symbol.dispose]();
+    if (this.#borrowed) returnIo();
+    if (res < 0) throw ioErrorOf(res, "close", this.path);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** The plain case, with little around it: one operation, all of it there. */
+  #readOnce(offset: number, into: Uint8Array): boolean {
+    const { length } = into;
+    const buffer = this.#takeBuffer(length);
+    if (buffer === undefined) return false;
+    const client = this.#client;
+    try {
+      if (buffer.length < length) return false;
+      client.readAt(this.#file, buffer, 0, length, offset, 0);
+      const res = awaited(client, 0);
+      if (res === length) {
+        const { bytes } = buffer;
+        into.set(length === bytes.length ? bytes : bytes.subarray(0, length));
+      }
+      return res === length;
+    } finally {
+      this.#giveBuffer(buffer);
+    }
+  }
+
+  #batch(entries: readonly { offset: number; bytes: Uint8Array }[], writes: boolean): void {
+    const client = this.#client;
+    let next = 0;
+    let busy = 0;
+    let failed: PositionedError | undefined;
+    let misuse: { error: unknown } | undefined;
+    const fail = (error: IoError, index: number) => {
+      if (failed === undefined || index < failed.index) failed = new PositionedError(error, index);
+    };
+    while (next < entries.length || busy > 0) {
+      while (next < entries.length && client.available > 0 && misuse === undefined) {
+        const at = this.#lanes.indexOf(undefined);
+        const { length } = entries[next].bytes;
+        const buffer = at < 0 ? undefined : this.#takeBuffer(length);
+        if (buffer === undefined) break;
+        const lane: Lane = { buffer, index: next++, done: 0, retries: 0 };
+        this.#lanes[at] = lane;
+        busy++;
+        try {
+          this.#submit(at, lane, entries[lane.index], writes);
+        } catch (error) {
+          misuse = { error };
+          busy -= this.#leave(at);
+        }
+      }
+      if (busy === 0) {
+        if (misuse !== undefined || next >= entries.length) break;
+        throw new IoUsageError(
+          "no buffer or operation of this Io is free: other users have taken all of them",
+        );
+      }
+      client.park();
+      const { completions } = client;
+      for (let row = 0; row < completions.length; row++) {
+        const at = completions.userData[row];
+        const lane = this.#lanes[at]!;
+        const entry = entries[lane.index];
+        const res = completions.res[row];
+        const error = this.#advance(lane, entry, writes, res);
+        if (error !== undefined) fail(error, lane.index);
+        if (error === undefined && lane.done < entry.bytes.length) {
+          this.#submit(at, lane, entry, writes);
+        } else busy -= this.#leave(at);
+      }
+      completions.clear();
+    }
+    if (misuse !== undefined) throw misuse.error;
+    if (failed !== undefined) throw failed;
+  }
+
+  #submit(at: number, lane: Lane, entry: { offset: number; bytes: Uint8Array }, writes: boolean) {
+    const { buffer, done } = lane;
+    const { offset, bytes } = entry;
+    const piece = Math.min(buffer.length, bytes.length - done);
+    if (writes) {
+      buffer.bytes.set(piece === bytes.length ? bytes : bytes.subarray(done, done + piece));
+      this.#client.writeAt(this.#file, buffer, 0, piece, offset + done, 0, at);
+    } else this.#client.readAt(this.#file, buffer, 0, piece, offset + done, at);
+  }
+
+  /** What a `res` did to an entry; gives the error that it ends with. */
+  #advance(
+    lane: Lane,
+    { offset, bytes }: { offset: number; bytes: Uint8Array },
+    writes: boolean,
+    res: number,
+  ): IoError | undefined {
+    const operation = writes ? "write" : "read";
+    const failure = (code: number) => ioErrorOf(code, operation, this.path, offset + lane.done);
+    if (bytes.length === 0 && res === 0) return undefined;
+    if (res === -EINTR || res === -EAGAIN) {
+      return ++lane.retries > RETRIES_MAX ? failure(res) : undefined;
+    }
+    if (res < 0) return failure(res);
+    if (!writes) {
+      if (res > 0) bytes.set(lane.buffer.bytes.subarray(0, res), lane.done);
+      lane.done += res;
+      // A direct read that does not end at a block has met the end of the file.
+      const over = res === 0 || res % this.#unitBytes !== 0;
+      if (!over || lane.done === bytes.length) return undefined;
+      const at = offset + lane.done;
+      const message = `read of ${this.path}: the file ends at byte ${at}, before byte ${
+        offset + bytes.length
+      }`;
+      return new IoError(message, "UnexpectedEof", 0, operation, this.path, at);
+    }
+    const progress = res - res % this.#unitBytes;
+    lane.done += progress;
+    if (progress > 0) return undefined;
+    return ++lane.retries > RETRIES_MAX ? failure(-EIO) : undefined;
+  }
+
+  /** The lane is free again: 1. */
+  #leave(at: number): number {
+    this.#giveBuffer(this.#lanes[at]!.buffer);
+    this.#lanes[at] = undefined;
+    return 1;
+  }
+
+  #takeBuffer(bytes: number): IoBuffer | undefined {
+    const { blockSize } = this.#client;
+    if (bytes > blockSize) {
+      const large = this.#client.acquireBuffer(Math.min(bytes, LARGE_BYTES));
+      if (large !== undefined) return large;
+    }
+    return this.#kept.pop() ?? this.#client.acquireBuffer(blockSize);
+  }
+
+  #giveBuffer(buffer: IoBuffer): void {
+    const keep = buffer.length === this.#client.blockSize && this.#kept.length < BUFFERS_KEPT;
+    if (keep) this.#kept.push(buffer);
+    else this.#client.releaseBuffer(buffer);
+  }
+
+  #check(): void {
+    if (this.#closed) throw new IoClosedError(`${this.path} is closed`);
+  }
+}
+
+/** Blocks for the one operation in flight, and gives its `res`. */
+function awaited(client: Io, handle: number): number {
+  for (;;) {
+    client.park();
+    const { completions } = client;
+    for (let row = 0; row < completions.length; row++) {
+      if (completions.userData[row] !== handle) continue;
+      const res = completions.res[row];
+      completions.clear();
+      return res;
+    }
+  }
+}
+
+/** Entries as bytes; throws for the first that makes no sense. */
+function checked(
+  entries: readonly PositionedEntry[],
+  unitBytes: number,
+): { offset: number; bytes: Uint8Array }[] {
+  if (!Array.isArray(entries)) throw new IoUsageError("a batch is an array of entries");
+  return entries.map((entry: PositionedEntry, index) => {
+    try {
+      const { offset } = entry;
+      const bytes = bytesOf(entry.bytes);
+      checkOffset(offset, bytes.length);
+      if (offset % unitBytes !== 0 || bytes.length % unitBytes !== 0) {
+        throw new IoUsageError(
+          `${bytes.length} bytes at ${offset} are not in multiples of ${unitBytes}`,
+        );
+      }
+      return { offset, bytes };
+    } catch (error) {
+      const said = error instanceof Error ? error.message : String(error);
+      const refusal = new IoUsageError(`entry ${index} of the batch: ${said}`);
+      throw Object.assign(refusal, { index });
+    }
+  });
+}

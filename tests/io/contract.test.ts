@@ -1,0 +1,808 @@
+/**
+ * The contract of `Io`, one suite for all backends: each row of its promises is a test with the
+ * row's name, run over every row of the table of backends.
+ */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+  DSYNC,
+  type Io,
+  type IoBuffer,
+  IoClosedError,
+  IoError,
+  type IoFile,
+  IoFullError,
+  type IoStat,
+  IoUsageError,
+  type OpenOptions,
+} from "../../io.ts";
+import {
+  type BackendOptions,
+  type BackendRow,
+  BACKENDS,
+  filled,
+  openFile,
+  readBytes,
+  readText,
+  run,
+  writeBytes,
+} from "./support.ts";
+
+const ENOENT = 2, EBADF = 9, EAGAIN = 11, EEXIST = 17, ENOTDIR = 20, EISDIR = 21, EINVAL = 22;
+const EOPNOTSUPP = 95;
+
+for (const backend of BACKENDS) suite(backend);
+
+function suite(backend: BackendRow): void {
+  const row = (
+    name: string,
+    body: (io: Io, directory: string) => void | Promise<void>,
+    options?: BackendOptions,
+  ) =>
+    test(`${backend.name}: ${name}`, { skip: backend.skip }, async () => {
+      const { io, directory, remove } = backend.open(options);
+      try {
+        await body(io, directory);
+        assert.deepEqual(io.leaks, []);
+        io[Symbol.dispose]();
+      } finally {
+        remove();
+      }
+    });
+  const usage = (body: () => void, message: RegExp) => {
+    assert.throws(body, (error) => {
+      assert.ok(error instanceof IoUsageError, String(error));
+      assert.match(error.message, message);
+      return true;
+    });
+  };
+
+  // Options
+
+  row("options read, write, create, createNew, truncate, append, direct, dsync", (io, d) => {
+    const open = (path: string, options: OpenOptions) => {
+      let file!: IoFile;
+      const res = run(io, (handle) => file = io.open(path, options, handle));
+      return { res, file };
+    };
+    const path = `${d}/a`;
+    assert.equal(open(path, { read: true }).res, -ENOENT);
+    assert.equal(open(path, { write: true }).res, -ENOENT);
+    const made = open(path, { write: true, create: true });
+    assert.equal(made.res, 0);
+    assert.equal(made.file.path, path);
+    assert.equal(writeBytes(io, made.file, "12345678", 0), 8);
+    assert.equal(open(path, { write: true, createNew: true }).res, -EEXIST);
+    assert.equal(open(`${d}/b`, { write: true, createNew: true }).res, 0);
+
+    // Without read there is no reading, without write no writing.
+    const buffer = io.acquireBuffer()!;
+    assert.equal(run(io, (h) => io.readAt(made.file, buffer, 0, 1, 0, h)), -EBADF);
+    const reader = open(path, { read: true }).file;
+    assert.equal(run(io, (h) => io.writeAt(reader, buffer, 0, 1, 0, 0, h)), -EBADF);
+    assert.equal(readText(io, reader, 0, 100), "12345678");
+
+    const appender = open(path, { read: true, write: true, append: true }).file;
+    assert.equal(writeBytes(io, appender, "9", 0), 1);
+    assert.equal(readText(io, appender, 0, 100), "123456789");
+
+    const truncated = open(path, { read: true, write: true, truncate: true });
+    assert.equal(truncated.res, 0);
+    assert.equal(readText(io, truncated.file, 0, 100), "");
+
+    const durable = open(path, { read: true, write: true, dsync: true }).file;
+    assert.equal(writeBytes(io, durable, "durable", 0), 7);
+    assert.equal(readText(io, durable, 0, 100), "durable");
+    io.releaseBuffer(buffer);
+  });
+
+  row("nonsense combinations of options are refused by name, and nothing is opened", (io, d) => {
+    usage(() => io.open(`${d}/x`, {}, 1), /`read`, `write`/);
+    usage(() => io.open(`${d}/x`, { read: true, create: true }, 1), /`create` needs `write`/);
+    usage(() => io.open(`${d}/x`, { readable: true } as OpenOptions, 1), /unknown .*`readable`/);
+    assert.equal(io.inFlight, 0);
+    assert.deepEqual(io.listDirectory(d), []);
+  });
+
+  row("direct: transfers obey the alignment of the file", (io, d) => {
+    const probe = openFile(io, `${d}/a`);
+    const alignment = io.alignment(probe);
+    if (alignment.offset === 0) return;
+    assert.ok(Number.isInteger(Math.log2(alignment.offset)));
+    assert.ok(Number.isInteger(Math.log2(alignment.memory)));
+    const file = openFile(io, `${d}/a`, { direct: true });
+    const unit = io.alignment(file).offset;
+    assert.ok(io.blockSize >= unit && io.blockSize % unit === 0 && io.blockSize >= 4096);
+    const buffer = io.acquireBuffer(2 * unit)!;
+    buffer.bytes.fill(5);
+    usage(() => io.writeAt(file, buffer, 0, unit, 1, 0, 1), /offset 1 is not a multiple of/);
+    usage(() => io.writeAt(file, buffer, 0, unit - 1, 0, 0, 1), /length .* is not a multiple of/);
+    usage(() => io.readAt(file, buffer, 1, unit, 0, 1), /offset in the buffer 1 is not a multiple/);
+    assert.equal(run(io, (h) => io.writeAt(file, buffer, 0, 2 * unit, 0, DSYNC, h)), 2 * unit);
+    buffer.bytes.fill(0);
+    assert.equal(run(io, (h) => io.readAt(file, buffer, 0, 2 * unit, 0, h)), 2 * unit);
+    assert.deepEqual(buffer.bytes.slice(0, 2 * unit), filled(2 * unit, 5));
+    assert.equal(run(io, (h) => io.readAt(file, buffer, 0, 2 * unit, unit, h)), unit);
+    assert.equal(run(io, (h) => io.readAt(file, buffer, 0, unit, 2 * unit, h)), 0);
+    io.releaseBuffer(buffer);
+  });
+
+  // Clients
+
+  row("several clients share one backend, each with completions of its own", async (io, d) => {
+    const file = openFile(io, `${d}/a`);
+    const clients = ["a", "b", "c"].map((name) => io.client(name));
+    const buffers = clients.map((client) => client.acquireBuffer()!);
+    // The same handles in every client, some polled by hand, some awaited.
+    clients.forEach((client, i) => {
+      buffers[i].bytes.fill(i + 1);
+      client.writeAt(file, buffers[i], 0, 4096, i * 4096, 0, 7);
+      client.fsync(file, 8);
+    });
+    assert.deepEqual(clients.map((client) => client.inFlight), [2, 2, 2]);
+    while (clients[0].inFlight > 0) {
+      clients[0].park();
+      for (let i = 0; i < clients[0].completions.length; i++) {
+        const handle = clients[0].completions.userData[i];
+        assert.equal(clients[0].take(handle), handle === 7 ? 4096 : 0);
+      }
+    }
+    // What another client's poll drained is still there.
+    for (const client of clients.slice(1)) {
+      const seen: [number, number][] = [];
+      while (client.inFlight > 0) {
+        await client.wait();
+        const count = client.poll();
+        assert.ok(count > 0);
+        const { userData, res } = client.completions;
+        for (let i = 0; i < count; i++) seen.push([userData[i], res[i]]);
+        client.completions.clear();
+      }
+      assert.deepEqual(seen.sort(([a], [b]) => a - b), [[7, 4096], [8, 0]]);
+    }
+    for (let i = 0; i < 3; i++) assert.equal(readBytes(io, file, i * 4096, 1)[0], i + 1);
+    clients.forEach((client, i) => {
+      client.releaseBuffer(buffers[i]);
+      client[Symbol.dispose]();
+      assert.throws(() => client.poll(), IoClosedError);
+    });
+    assert.equal(io.poll(), 0);
+  });
+
+  row("a client is given up only with nothing in flight and no buffers", (io, d) => {
+    const client = io.client("one");
+    const buffer = client.acquireBuffer()!;
+    usage(() => client[Symbol.dispose](), /client one holds 1 buffers/);
+    client.releaseBuffer(buffer);
+    client.stat(d, 1);
+    usage(() => client[Symbol.dispose](), /client one has 1 operations in flight/);
+    client.park();
+    assert.equal(client.take(1), 0);
+    client[Symbol.dispose]();
+    client[Symbol.dispose]();
+    // Clients that come and go do not pile up.
+    for (let i = 0; i < 1000; i++) io.client("x")[Symbol.dispose]();
+    assert.equal(run(io, (h) => io.stat(d, h)), 0);
+  });
+
+  // Handles
+
+  row("the caller's handle, a safe integer, appears in completions", (io, d) => {
+    const handles = [0, -1, 1, 2 ** 31, -(2 ** 31), 2 ** 32, 2 ** 40 + 1, Number.MAX_SAFE_INTEGER];
+    for (const handle of handles) io.stat(d, handle);
+    const seen: number[] = [];
+    while (io.inFlight > 0) {
+      const count = io.park();
+      for (let i = 0; i < count; i++) seen.push(io.completions.userData[i]);
+      for (const handle of seen.slice(-count)) assert.equal(io.take(handle), 0);
+    }
+    assert.deepEqual(seen.sort((a, b) => a - b), handles.sort((a, b) => a - b));
+    for (const handle of [NaN, 1.5, Infinity, 2 ** 53, "1" as unknown as number]) {
+      usage(() => io.stat(d, handle), /handle is a safe integer/);
+    }
+  });
+
+  row("a duplicate handle in flight is refused", (io, d) => {
+    const file = openFile(io, `${d}/a`);
+    io.fsync(file, 5);
+    usage(() => io.fdatasync(file, 5), /handle 5 is in flight already: fsync/);
+    // Until it was delivered.
+    io.park();
+    assert.equal(io.take(5), 0);
+    io.fdatasync(file, 5);
+    io.park();
+    assert.equal(io.take(5), 0);
+  });
+
+  row("handles come and go for ever, in any order", (io, d) => {
+    const file = openFile(io, `${d}/a`);
+    const inFlight = new Set<number>();
+    let state = 12345;
+    const random = (n: number) => (state = (state * 1103515245 + 12345) % 2 ** 31) % n;
+    for (let i = 0; i < 3000; i++) {
+      const handle = random(64) * (random(2) === 0 ? 1 : 2 ** 33);
+      if (inFlight.has(handle)) usage(() => io.fdatasync(file, handle), /in flight already/);
+      else if (io.available > 0) {
+        io.advise(file, 0, 0, "normal", handle);
+        inFlight.add(handle);
+      }
+      if (random(8) === 0 || io.available === 0) {
+        io.park();
+        for (let row = 0; row < io.completions.length; row++) {
+          assert.ok(inFlight.delete(io.completions.userData[row]));
+        }
+        io.completions.clear();
+      }
+      assert.equal(io.inFlight, inFlight.size);
+    }
+    while (io.inFlight > 0) {
+      io.park();
+      io.completions.clear();
+    }
+  }, { capacity: 16 });
+
+  row("take gives the res of a completion of the last poll, once", (io, d) => {
+    io.stat(d, 1);
+    assert.equal(io.take(1), undefined);
+    io.park();
+    assert.equal(io.take(2), undefined);
+    assert.equal(io.take(1), 0);
+    assert.equal(io.take(1), undefined);
+    io.stat(`${d}/missing`, 1);
+    io.park();
+    assert.equal(io.take(1), -ENOENT);
+    io.stat(d, 1);
+    io.park();
+    io.completions.clear();
+    assert.equal(io.take(1), undefined);
+    assert.equal(io.poll(), 0);
+  });
+
+  row("a completion that nobody took by the next poll is reported as a leak", (io, d) => {
+    const client = io.client("leaky");
+    client.stat(d, 1);
+    client.syncDirectory(d, 2);
+    while (client.inFlight > 0) {
+      client.park();
+      client.take(1);
+    }
+    client.poll();
+    assert.deepEqual(client.leaks, [{ handle: 2, operation: "syncDirectory" }]);
+    client.poll();
+    assert.equal(client.leaks.length, 1);
+    client[Symbol.dispose]();
+  });
+
+  row("capacity operations are in flight at most, the next one throws", (io, d) => {
+    const { capacity } = io;
+    assert.equal(capacity, 4);
+    assert.equal(io.available, capacity);
+    for (let i = 0; i < capacity; i++) io.stat(d, i);
+    assert.equal(io.available, 0);
+    assert.throws(() => io.stat(d, 99), (error) => {
+      return error instanceof IoFullError && error.code === "QueueFull";
+    });
+    const other = io.client("other");
+    assert.throws(() => other.stat(d, 1), IoFullError);
+    assert.throws(() => io.open(`${d}/x`, { write: true, create: true }, 99), IoFullError);
+    while (io.inFlight > 0) {
+      io.park();
+      io.completions.clear();
+    }
+    assert.equal(io.available, capacity);
+    other.stat(d, 1);
+    other.park();
+    assert.equal(other.take(1), 0);
+    assert.equal(run(io, (h) => io.stat(`${d}/x`, h)), -ENOENT);
+    other[Symbol.dispose]();
+  }, { capacity: 4 });
+
+  // Buffers
+
+  row("a buffer in flight is the backend's; use or release names the operation", (io, d) => {
+    const file = openFile(io, `${d}/a`);
+    const buffer = io.acquireBuffer()!;
+    io.writeAt(file, buffer, 0, 10, 0, 0, 41);
+    const busy = /in flight: write with handle 41 on .*\/a /;
+    usage(() => io.readAt(file, buffer, 0, 10, 0, 42), busy);
+    usage(() => io.writeAt(file, buffer, 100, 10, 0, 0, 42), busy);
+    usage(() => io.releaseBuffer(buffer), busy);
+    assert.equal(io.inFlight, 1);
+    io.park();
+    assert.equal(io.take(41), 10);
+    io.releaseBuffer(buffer);
+    usage(() => io.releaseBuffer(buffer), /was released/);
+    usage(() => io.readAt(file, buffer, 0, 10, 0, 42), /was released/);
+    const foreign = { bytes: new Uint8Array(10), length: 10 };
+    usage(() => io.readAt(file, foreign, 0, 10, 0, 42), /no buffer of this Io/);
+  });
+
+  row("a leaked buffer is found by the end of the Io", (_io, _d) => {
+    const { io, remove } = backend.open();
+    io.acquireBuffer();
+    assert.throws(() => io[Symbol.dispose](), /1 buffers were not released/);
+    io[Symbol.dispose]();
+    remove();
+  });
+
+  row("acquireBuffer: aligned to blockSize, undefined when exhausted, never growth", (io) => {
+    const buffers: IoBuffer[] = [];
+    for (;;) {
+      const buffer = io.acquireBuffer(10_000);
+      if (buffer === undefined) break;
+      assert.equal(buffer.length, 12288);
+      assert.equal(buffer.bytes.length, buffer.length);
+      buffer.bytes.fill(buffers.length);
+      buffers.push(buffer);
+    }
+    assert.equal(buffers.length, Math.floor(io.arenaBytes / 12288));
+    buffers.forEach((buffer, i) => assert.deepEqual(buffer.bytes.slice(), filled(12288, i)));
+    assert.equal(io.acquireBuffer(io.arenaFreeBytes + 1), undefined);
+    // Neighbours that were given back join.
+    for (const i of [3, 1, 2]) io.releaseBuffer(buffers[i]);
+    const large = io.acquireBuffer(3 * 12288);
+    assert.equal(large?.length, 3 * 12288);
+    io.releaseBuffer(large!);
+    buffers.splice(1, 3);
+    for (const buffer of buffers) io.releaseBuffer(buffer);
+    assert.equal(io.arenaFreeBytes, io.arenaBytes);
+    for (const bytes of [0, -1, 1.5, NaN]) {
+      usage(() => io.acquireBuffer(bytes), /at least 1 byte/);
+    }
+  }, { arenaBytes: 128 * 1024 });
+
+  // Operations
+
+  row("reads and writes at offsets; short at the end of the file, 0 beyond it", (io, d) => {
+    const file = openFile(io, `${d}/a`);
+    assert.equal(writeBytes(io, file, "hello", 10), 5);
+    assert.equal(readText(io, file, 0, 100), `${"\0".repeat(10)}hello`);
+    assert.equal(readText(io, file, 12, 2), "ll");
+    assert.equal(readText(io, file, 15, 10), "");
+    assert.equal(readText(io, file, 1e12, 10), "");
+    assert.equal(writeBytes(io, file, "J", 10), 1);
+    assert.equal(readText(io, file, 10, 100), "Jello");
+    assert.equal(writeBytes(io, file, "", 20), 0);
+    // A part of a buffer.
+    const buffer = io.acquireBuffer()!;
+    buffer.bytes.set(new TextEncoder().encode("abcdef"));
+    assert.equal(run(io, (h) => io.writeAt(file, buffer, 2, 3, 0, DSYNC, h)), 3);
+    assert.equal(run(io, (h) => io.readAt(file, buffer, 100, 3, 0, h)), 3);
+    assert.equal(new TextDecoder().decode(buffer.bytes.slice(100, 103)), "cde");
+    io.releaseBuffer(buffer);
+  });
+
+  row("a large transfer, many in flight", (io, d) => {
+    const file = openFile(io, `${d}/a`);
+    const buffers = Array.from({ length: 16 }, () => io.acquireBuffer(65536)!);
+    buffers.forEach((buffer, i) => {
+      buffer.bytes.fill(i + 1);
+      io.writeAt(file, buffer, 0, 65536, i * 65536, 0, i);
+    });
+    while (io.inFlight > 0) {
+      io.park();
+      for (let i = 0; i < 16; i++) {
+        const res = io.take(i);
+        if (res !== undefined) assert.equal(res, 65536);
+      }
+    }
+    buffers.forEach((buffer) => buffer.bytes.fill(0));
+    buffers.forEach((buffer, i) => io.readAt(file, buffer, 0, 65536, i * 65536, i));
+    while (io.inFlight > 0) {
+      io.park();
+      io.completions.clear();
+    }
+    buffers.forEach((buffer, i) => {
+      assert.deepEqual(buffer.bytes.slice(), filled(65536, i + 1));
+      io.releaseBuffer(buffer);
+    });
+  });
+
+  row("ranges, offsets and lengths are checked before anything happens", (io, d) => {
+    const file = openFile(io, `${d}/a`);
+    const buffer = io.acquireBuffer(4096)!;
+    for (const bad of [-1, 0.5, NaN, Infinity, 2 ** 53, "1" as unknown as number]) {
+      usage(() => io.readAt(file, buffer, 0, 1, bad, 1), /offset must be a safe integer/);
+      usage(() => io.writeAt(file, buffer, 0, 1, bad, 0, 1), /offset must be a safe integer/);
+      usage(() => io.readAt(file, buffer, 0, bad, 0, 1), /length must be a safe integer/);
+      usage(() => io.readAt(file, buffer, bad, 1, 0, 1), /offset in the buffer must be a safe/);
+      usage(() => io.truncate(file, bad, 1), /size must be a safe integer/);
+      usage(() => io.allocate(file, bad, 1, 1), /offset must be a safe integer/);
+      usage(() => io.allocate(file, 0, bad, 1), /length must be a safe integer/);
+      usage(() => io.advise(file, bad, 0, "normal", 1), /offset must be a safe integer/);
+    }
+    const max = Number.MAX_SAFE_INTEGER;
+    usage(() => io.readAt(file, buffer, 0, 1, max, 1), /offset \+ length must be a safe/);
+    usage(() => io.readAt(file, buffer, 0, 4097, 0, 1), /lie outside the buffer of 4096 bytes/);
+    usage(() => io.readAt(file, buffer, 4096, 1, 0, 1), /lie outside the buffer/);
+    usage(() => io.readAt(file, buffer, 0, 0x80000000, 0, 1), /length is at most 2147479552/);
+    usage(() => io.writeAt(file, buffer, 0, 1, 0, 1, 1), /flags of a write/);
+    usage(() => io.advise(file, 0, 0, "soon" as "normal", 1), /advice is one of/);
+    assert.equal(io.inFlight, 0);
+    assert.equal(io.available, io.capacity);
+    io.releaseBuffer(buffer);
+  });
+
+  row("paths: empty, with NUL, and too long ones are refused", (io, d) => {
+    const open = (path: string) => () => io.open(path, { read: true }, 1);
+    usage(open(""), /a path is a string that is not empty/);
+    usage(open(undefined as unknown as string), /a path is a string/);
+    usage(open("/a\0b"), /no NUL/);
+    usage(open(`/${"a/".repeat(2048)}`), /at most 4095 bytes/);
+    usage(open(`/${"é/".repeat(1400)}`), /at most 4095 bytes/);
+    usage(() => io.rename(`${d}/a`, "", 1), /a path/);
+    usage(() => io.stat("", 1), /a path/);
+    // A single name that is too long is the file system's to refuse.
+    let res = run(io, (h) => io.stat(`${d}/${"n".repeat(256)}`, h));
+    assert.equal(res, -36);
+    res = run(io, (h) => io.open(`${d}/${"n".repeat(255)}`, { write: true, create: true }, h));
+    assert.equal(res, 0);
+    // Dots and slashes are resolved by name.
+    const file = openFile(io, `${d}/x/..//./a/`);
+    assert.equal(file.path, `${d}/a`);
+  });
+
+  row("paths are copied at once", (io, d) => {
+    // A path is a string and cannot change; its copy must not, whatever is staged after it.
+    for (let i = 0; i < 20; i++) {
+      io.open(`${d}/file-number-${i}`, { write: true, create: true }, i);
+    }
+    while (io.inFlight > 0) {
+      io.park();
+      io.completions.clear();
+    }
+    const names = io.listDirectory(d).map(({ name }) => name).sort();
+    assert.deepEqual(names, Array.from({ length: 20 }, (_, i) => `file-number-${i}`).sort());
+  });
+
+  row("stat: of a file and of a path", (io, d) => {
+    const file = openFile(io, `${d}/a`);
+    writeBytes(io, file, filled(5000, 1), 0);
+    let stat!: IoStat;
+    assert.equal(run(io, (h) => stat = io.stat(file, h)), 0);
+    assert.equal(stat.size, 5000);
+    assert.ok(stat.isFile && !stat.isDirectory);
+    const byFile = stat;
+    assert.equal(run(io, (h) => stat = io.stat(`${d}/a`, h)), 0);
+    assert.equal(stat.size, 5000);
+    assert.deepEqual([stat.device, stat.inode], [byFile.device, byFile.inode]);
+    assert.ok(Math.abs(stat.modifiedMillis - io.wallClock()) < 60_000);
+    assert.equal(run(io, (h) => stat = io.stat(d, h)), 0);
+    assert.ok(stat.isDirectory && !stat.isFile);
+    assert.equal(run(io, (h) => io.stat(`${d}/missing`, h)), -ENOENT);
+    assert.equal(run(io, (h) => io.stat(`${d}/a/b`, h)), -ENOTDIR);
+  });
+
+  row("a file is used only while it is open", (io, d) => {
+    const buffer = io.acquireBuffer()!;
+    const file = io.open(`${d}/a`, { read: true, write: true, create: true }, 1);
+    usage(() => io.readAt(file, buffer, 0, 1, 0, 2), /is not open yet/);
+    io.park();
+    assert.equal(io.take(1), 0);
+    io.writeAt(file, buffer, 0, 1, 0, 0, 3);
+    io.fsync(file, 4);
+    usage(() => io.close(file, 2), /close of .*a with .*(write, fsync|fsync, write).* in flight/);
+    while (io.inFlight > 0) {
+      io.park();
+      io.completions.clear();
+    }
+    io.close(file, 5);
+    usage(() => io.close(file, 6), /is closed/);
+    usage(() => io.fsync(file, 6), /is closed/);
+    io.park();
+    assert.equal(io.take(5), 0);
+    usage(() => io.alignment(file), /is closed/);
+    const failed = io.open(`${d}/missing`, { read: true }, 1);
+    io.park();
+    assert.equal(io.take(1), -ENOENT);
+    usage(() => io.readAt(failed, buffer, 0, 1, 0, 2), /is closed/);
+    const foreign = { path: "/", options: {} };
+    usage(() => io.fsync(foreign, 2), /no file of this Io/);
+    io.releaseBuffer(buffer);
+  });
+
+  row("fsync, fdatasync, syncDirectory", (io, d) => {
+    const file = openFile(io, `${d}/a`);
+    writeBytes(io, file, "x", 0);
+    assert.equal(run(io, (h) => io.fsync(file, h)), 0);
+    assert.equal(run(io, (h) => io.fdatasync(file, h)), 0);
+    assert.equal(run(io, (h) => io.syncDirectory(d, h)), 0);
+    assert.equal(run(io, (h) => io.syncDirectory(`${d}/a`, h)), -ENOTDIR);
+    assert.equal(run(io, (h) => io.syncDirectory(`${d}/missing`, h)), -ENOENT);
+    // It holds nothing afterwards.
+    for (let i = 0; i < 600; i++) assert.equal(run(io, (h) => io.syncDirectory(d, h)), 0);
+  });
+
+  row("truncate: cuts, and extends by zeros", (io, d) => {
+    const file = openFile(io, `${d}/a`);
+    writeBytes(io, file, "1234567890", 0);
+    assert.equal(run(io, (h) => io.truncate(file, 4, h)), 0);
+    assert.equal(readText(io, file, 0, 100), "1234");
+    assert.equal(run(io, (h) => io.truncate(file, 8, h)), 0);
+    assert.equal(readText(io, file, 0, 100), "1234\0\0\0\0");
+    assert.equal(run(io, (h) => io.truncate(file, 0, h)), 0);
+    assert.equal(readText(io, file, 0, 100), "");
+    const reader = openFile(io, `${d}/a`, { write: false, create: false });
+    assert.equal(run(io, (h) => io.truncate(reader, 4, h)), -EINVAL);
+  });
+
+  row("allocate: reserves blocks, extends the file, reads as zeros", (io, d) => {
+    const file = openFile(io, `${d}/a`);
+    writeBytes(io, file, "data", 0);
+    if (backend.lacks.includes("allocate")) {
+      assert.equal(run(io, (h) => io.allocate(file, 0, 1 << 20, h)), -EOPNOTSUPP);
+      assert.equal(readText(io, file, 0, 100), "data");
+      return;
+    }
+    assert.equal(run(io, (h) => io.allocate(file, 0, 1 << 20, h)), 0);
+    let stat!: IoStat;
+    run(io, (h) => stat = io.stat(file, h));
+    assert.equal(stat.size, 1 << 20);
+    assert.ok(stat.allocatedBytes >= 1 << 20);
+    assert.deepEqual(readBytes(io, file, 65536, 100), filled(100, 0));
+    assert.equal(readText(io, file, 0, 4), "data");
+    assert.equal(run(io, (h) => io.allocate(file, 0, 0, h)), -EINVAL);
+    const reader = openFile(io, `${d}/a`, { write: false, create: false });
+    assert.equal(run(io, (h) => io.allocate(reader, 0, 10, h)), -EBADF);
+  });
+
+  row("advise changes nothing that is read", (io, d) => {
+    const file = openFile(io, `${d}/a`);
+    writeBytes(io, file, filled(10_000, 3), 0);
+    run(io, (h) => io.fsync(file, h));
+    for (const advice of ["normal", "sequential", "random", "willneed", "dontneed"] as const) {
+      assert.equal(run(io, (h) => io.advise(file, 0, 0, advice, h)), 0, advice);
+      assert.equal(run(io, (h) => io.advise(file, 4096, 2 ** 40, advice, h)), 0, advice);
+      assert.deepEqual(readBytes(io, file, 0, 10_000), filled(10_000, 3));
+    }
+  });
+
+  row("rename replaces, link does not, remove removes a file only", (io, d) => {
+    writeBytes(io, openFile(io, `${d}/a`), "a", 0);
+    writeBytes(io, openFile(io, `${d}/b`), "b", 0);
+    const text = (name: string) => {
+      const file = openFile(io, `${d}/${name}`, { write: false, create: false });
+      return readText(io, file, 0, 10);
+    };
+    const names = () => io.listDirectory(d).map(({ name }) => name).sort();
+    assert.equal(run(io, (h) => io.rename(`${d}/a`, `${d}/b`, h)), 0);
+    assert.deepEqual(names(), ["b"]);
+    assert.equal(text("b"), "a");
+    assert.equal(run(io, (h) => io.rename(`${d}/a`, `${d}/b`, h)), -ENOENT);
+    assert.equal(run(io, (h) => io.link(`${d}/b`, `${d}/c`, h)), 0);
+    assert.equal(run(io, (h) => io.link(`${d}/b`, `${d}/c`, h)), -EEXIST);
+    assert.equal(text("c"), "a");
+    // Two names of one file: renaming one to the other does nothing.
+    assert.equal(run(io, (h) => io.rename(`${d}/b`, `${d}/c`, h)), 0);
+    assert.deepEqual(names(), ["b", "c"]);
+    assert.equal(run(io, (h) => io.remove(`${d}/b`, h)), 0);
+    assert.equal(run(io, (h) => io.remove(`${d}/b`, h)), -ENOENT);
+    assert.equal(text("c"), "a");
+    io.createDirectories(`${d}/dir/inner`);
+    assert.equal(run(io, (h) => io.remove(`${d}/dir`, h)), -EISDIR);
+    assert.equal(run(io, (h) => io.rename(`${d}/c`, `${d}/dir`, h)), -EISDIR);
+    assert.equal(run(io, (h) => io.rename(`${d}/dir`, `${d}/c`, h)), -ENOTDIR);
+    assert.equal(run(io, (h) => io.rename(`${d}/dir`, `${d}/dir/inner/x`, h)), -EINVAL);
+    assert.equal(run(io, (h) => io.link(`${d}/dir`, `${d}/e`, h)), -1);
+    assert.equal(run(io, (h) => io.rename(`${d}/dir`, `${d}/moved`, h)), 0);
+    assert.deepEqual(io.listDirectory(`${d}/moved`).map(({ name }) => name), ["inner"]);
+    // What is open stays readable without a name.
+    const open = openFile(io, `${d}/c`);
+    assert.equal(run(io, (h) => io.remove(`${d}/c`, h)), 0);
+    assert.equal(readText(io, open, 0, 10), "a");
+  });
+
+  row("a directory opened as a file is refused", (io, d) => {
+    assert.equal(run(io, (h) => io.open(d, { read: true }, h)), -EISDIR);
+    assert.equal(run(io, (h) => io.open(d, { write: true }, h)), -EISDIR);
+    // It holds nothing afterwards.
+    for (let i = 0; i < 600; i++) {
+      assert.equal(run(io, (h) => io.open(d, { read: true }, h)), -EISDIR);
+    }
+  });
+
+  row("lock: exclusive, of the open file description, until it is closed", (io, d) => {
+    const one = openFile(io, `${d}/a`);
+    const two = openFile(io, `${d}/a`);
+    assert.equal(io.lock(one), 0);
+    assert.equal(io.lock(one), 0);
+    assert.equal(io.lock(two), -EAGAIN);
+    assert.equal(run(io, (h) => io.close(one, h)), 0);
+    assert.equal(io.lock(two), 0);
+  });
+
+  row("statFs and alignment: of an open file", (io, d) => {
+    const file = openFile(io, `${d}/a`);
+    const fileSystem = io.statFs(file);
+    assert.match(fileSystem.type, /^[a-z0-9]+$/);
+    assert.ok(fileSystem.blockBytes > 0);
+    assert.ok(fileSystem.totalBytes >= fileSystem.availableBytes);
+    assert.ok(fileSystem.availableBytes > 0);
+    const { physical } = io.alignment(file);
+    assert.ok(physical === 0 || Number.isInteger(Math.log2(physical)));
+    assert.ok(io.noCopyOnWrite(file) <= 1);
+  });
+
+  row("listDirectory and createDirectories block, and throw errors with code and path", (io, d) => {
+    assert.deepEqual(io.createDirectories(`${d}/a/b/c`), [`${d}/a`, `${d}/a/b`, `${d}/a/b/c`]);
+    assert.deepEqual(io.createDirectories(`${d}/a/b/c`), []);
+    assert.deepEqual(io.createDirectories(`${d}/a/b/d/`), [`${d}/a/b/d`]);
+    openFile(io, `${d}/a/f`);
+    const entries = io.listDirectory(`${d}/a`).sort((x, y) => x.name < y.name ? -1 : 1);
+    assert.deepEqual(entries, [
+      { name: "b", isFile: false, isDirectory: true },
+      { name: "f", isFile: true, isDirectory: false },
+    ]);
+    const fails = (body: () => void, code: string, path: string) =>
+      assert.throws(body, (error) => {
+        assert.ok(error instanceof IoError, String(error));
+        assert.deepEqual([error.code, error.path], [code, path]);
+        assert.ok(error.message.includes(code) && error.message.includes(path));
+        return true;
+      });
+    fails(() => io.listDirectory(`${d}/none`), "ENOENT", `${d}/none`);
+    fails(() => io.listDirectory(`${d}/a/f`), "ENOTDIR", `${d}/a/f`);
+    fails(() => io.createDirectories(`${d}/a/f`), "EEXIST", `${d}/a/f`);
+    fails(() => io.createDirectories(`${d}/a/f/g`), "ENOTDIR", `${d}/a/f/g`);
+  });
+
+  row("listDirectory gives all of many entries", (io, d) => {
+    const names = Array.from({ length: 3000 }, (_, i) => `${"long-name-".repeat(4)}${i}`);
+    for (const name of names) {
+      const file = openFile(io, `${d}/${name}`);
+      run(io, (h) => io.close(file, h));
+    }
+    assert.deepEqual(io.listDirectory(d).map(({ name }) => name).sort(), names.sort());
+  });
+
+  // Turns
+
+  row("poll drains without blocking, park blocks for at least one", (io, d) => {
+    assert.equal(io.poll(), 0);
+    assert.equal(io.park(), 0);
+    const file = openFile(io, `${d}/a`);
+    for (let i = 0; i < 8; i++) io.fdatasync(file, i);
+    assert.equal(io.inFlight, 8);
+    let delivered = 0;
+    while (io.inFlight > 0) {
+      const count = io.park();
+      assert.ok(count > 0);
+      assert.equal(count, io.completions.length);
+      delivered += count;
+      io.completions.clear();
+    }
+    assert.equal(delivered, 8);
+    // Polling alone gets there too.
+    io.fdatasync(file, 1);
+    while (io.poll() === 0);
+    assert.equal(io.take(1), 0);
+    usage(() => io.park(-1), /microseconds/);
+    usage(() => io.park(NaN), /microseconds/);
+  });
+
+  row("park gives up after its time", (io, d) => {
+    const file = openFile(io, `${d}/a`);
+    writeBytes(io, file, filled(1 << 20, 1), 0);
+    io.fsync(file, 1);
+    const before = io.now();
+    // It may be that quick; it must not be longer.
+    const counts = [io.park(0)];
+    if (counts[0] === 0) counts.push(io.park(1));
+    assert.ok(io.now() - before < 1_000_000);
+    while (io.inFlight > 0) counts.push(io.park());
+    assert.equal(counts.reduce((sum, count) => sum + count), 1);
+    io.completions.clear();
+  });
+
+  row(
+    "wait resolves when a poll will find a completion, or nothing is in flight",
+    async (io, d) => {
+      await io.wait();
+      const file = openFile(io, `${d}/a`);
+      for (let i = 0; i < 100; i++) {
+        io.fdatasync(file, 1);
+        await io.wait();
+        assert.equal(io.poll(), 1);
+        assert.equal(io.take(1), 0);
+      }
+      // What is submitted in the same turn after the wait began goes out with it.
+      const waiting = io.wait();
+      io.fdatasync(file, 2);
+      await waiting;
+      assert.equal(io.poll(), 1);
+      assert.equal(io.take(2), 0);
+      // Several wait at once.
+      const clients = [io.client("a"), io.client("b"), io.client("c")];
+      clients.forEach((client) => client.fdatasync(file, 1));
+      await Promise.all(clients.map((client) => client.wait()));
+      for (const client of clients) {
+        assert.equal(client.poll(), 1);
+        assert.equal(client.take(1), 0);
+        client[Symbol.dispose]();
+      }
+    },
+  );
+
+  row("wait lets the event loop go on", async (io, d) => {
+    const file = openFile(io, `${d}/a`);
+    let ticks = 0;
+    const timer = setInterval(() => ticks++, 1);
+    const until = performance.now() + 5000;
+    while (ticks < 3 && performance.now() < until) {
+      io.fdatasync(file, 1);
+      await io.wait();
+      io.poll();
+      io.completions.clear();
+    }
+    clearInterval(timer);
+    assert.ok(ticks >= 3);
+  });
+
+  // The rest
+
+  row("now never goes back, random fills, crc32c is CRC32C", (io) => {
+    let before = io.now();
+    for (let i = 0; i < 100; i++) {
+      const now = io.now();
+      assert.ok(now >= before);
+      before = now;
+      io.poll();
+    }
+    assert.ok(io.wallClock() > Date.UTC(2025, 0, 1));
+    const random = new Uint8Array(100_000);
+    io.random(random);
+    const counts = new Uint32Array(256);
+    for (const byte of random) counts[byte]++;
+    assert.ok(Math.min(...counts) > 200);
+    const buffer = io.acquireBuffer(8192)!;
+    io.random(buffer.bytes);
+    buffer.bytes.fill(0, 100, 132);
+    assert.equal(io.crc32cBuffer(buffer, 100, 32), 0x8a9136aa);
+    assert.equal(io.crc32c(new Uint8Array(32)), 0x8a9136aa);
+    assert.equal(io.crc32c(buffer.bytes), io.crc32c(buffer.bytes.slice()));
+    assert.equal(
+      io.crc32cBuffer(buffer, 10, 5000, 7),
+      io.crc32c(buffer.bytes.slice(10, 5010), 7),
+    );
+    assert.equal(io.crc32cBuffer(buffer, 8192, 0, 7), 7);
+    usage(() => io.crc32cBuffer(buffer, 0, 8193), /outside the buffer/);
+    io.releaseBuffer(buffer);
+    const { pid, host, bootId } = io.identity();
+    assert.ok(pid > 0 && host !== "" && bootId !== "");
+  });
+
+  row("after its end every call throws", (_io, _d) => {
+    const { io, directory, remove } = backend.open();
+    const client = io.client("one");
+    const file = openFile(io, `${directory}/a`);
+    // Something in flight is drained, not lost under the kernel's feet.
+    io.fsync(file, 1);
+    io[Symbol.dispose]();
+    io[Symbol.dispose]();
+    for (const one of [io, client]) {
+      const calls: (() => unknown)[] = [
+        () => one.poll(),
+        () => one.park(),
+        () => one.acquireBuffer(),
+        () => one.open(`${directory}/b`, { read: true }, 2),
+        () => one.fsync(file, 2),
+        () => one.stat(directory, 2),
+        () => one.listDirectory(directory),
+        () => one.client("x"),
+      ];
+      for (const call of calls) assert.throws(call, IoClosedError);
+    }
+    remove();
+  });
+
+  row("a wait ends with its Io", async (_io, _d) => {
+    const { io, directory, remove } = backend.open();
+    const file = openFile(io, `${directory}/a`);
+    io.fsync(file, 1);
+    const waiting = io.wait();
+    io[Symbol.dispose]();
+    // It may find the Io closed, or have been in time.
+    await waiting.catch((error) => assert.ok(error instanceof IoClosedError));
+    remove();
+  });
+}

@@ -1,0 +1,392 @@
+/**
+ * Submit and poll: each promise of `StorageIo` is a test with its name, on every backend. What fails is
+ * made to fail on the simulated machine.
+ */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { CompletionArray, File, type Io, IoUsageError, type OpenOptions } from "../../io.ts";
+import {
+  BadFdError,
+  BufferExhaustedError,
+  BusyError,
+  ClosedError,
+  QueueFullError,
+  type StorageIo,
+  type StorageOptions,
+  SyncStorageIo,
+  UringStorageIo,
+} from "../../storage.ts";
+import { MemoryIo, MemoryStorageIo } from "../../testing.ts";
+import { BACKENDS, filled } from "../io/support.ts";
+import { inScratch, skipRing } from "../support/ring.ts";
+import { storageOn } from "./support.ts";
+
+const RW: OpenOptions = { read: true, write: true, create: true };
+const EIO = 5, ENOSPC = 28, ECANCELED = 125;
+const bytes = (words: string) => new TextEncoder().encode(words);
+
+/** Polls until nothing is pending; results by token. */
+function finish(storage: StorageIo): Map<number, number> {
+  const results = new Map<number, number>();
+  const out = new CompletionArray(8);
+  while (storage.pendingCount > 0) {
+    storage.park();
+    storage.pollCompletions(out);
+    for (let i = 0; i < out.length; i++) {
+      assert.ok(!results.has(out.userData[i]), "a token comes back once");
+      results.set(out.userData[i], out.res[i]);
+    }
+    out.clear();
+  }
+  return results;
+}
+
+async function contents(io: Io, path: string): Promise<string> {
+  await using file = await File.open(path, { read: true }, io);
+  const into = new Uint8Array((await file.stat()).size);
+  await file.readAt(into, 0);
+  return new TextDecoder().decode(into);
+}
+
+for (const backend of BACKENDS) {
+  const row = (
+    name: string,
+    body: (storage: StorageIo, directory: string, io: Io) => Promise<void>,
+    options: StorageOptions = {},
+  ) =>
+    test(`${backend.name}: ${name}`, { skip: backend.skip }, async () => {
+      const { io, directory, remove } = backend.open();
+      try {
+        const storage = storageOn(io, options);
+        await body(storage, directory, io);
+        storage.close();
+        assert.deepEqual(io.leaks, []);
+        // Files close in the event loop.
+        for (let i = 0; i < 100 && io.arenaFreeBytes < io.arenaBytes; i++) {
+          await new Promise((resolve) => setTimeout(resolve, 1));
+        }
+        assert.equal(io.arenaFreeBytes, io.arenaBytes, "buffers were given back");
+        io[Symbol.dispose]();
+      } finally {
+        remove();
+      }
+    });
+
+  row("registerFd: an opaque fd; a full table is QueueFull", async (storage, d, io) => {
+    const one = storage.registerFd(await File.open(`${d}/a`, RW, io));
+    const two = storage.registerFd(await File.open(`${d}/b`, RW, io));
+    assert.notEqual(one, two);
+    assert.ok(Number.isSafeInteger(one));
+    const third = await File.open(`${d}/c`, RW, io);
+    assert.throws(() => storage.registerFd(third), (error) => {
+      return error instanceof QueueFullError && error.code === "QueueFull";
+    });
+    await third.close();
+    storage.deregisterFd(one);
+    assert.throws(() => storage.registerFd(third), BadFdError);
+    const elsewhere = await File.open("/x", RW, MemoryIo.create());
+    assert.throws(() => storage.registerFd(elsewhere), BadFdError);
+    assert.throws(() => storage.registerFd(3 as unknown as File), BadFdError);
+  }, { files: 2 });
+
+  row("deregisterFd closes the file; an unknown fd is BadFd", async (storage, d, io) => {
+    const file = await File.open(`${d}/a`, RW, io);
+    const fd = storage.registerFd(file);
+    storage.deregisterFd(fd);
+    assert.equal(file.closed, true);
+    await file.close();
+    for (const unknown of [fd, 12345, -1, NaN, 0.5]) {
+      assert.throws(() => storage.deregisterFd(unknown), (error) => {
+        return error instanceof BadFdError && error.code === "BadFd";
+      });
+      assert.throws(() => storage.submitAppend(unknown, bytes("a")), BadFdError);
+    }
+    // The number of a file that is gone never reaches the next one.
+    const next = storage.registerFd(await File.open(`${d}/b`, RW, io));
+    assert.notEqual(next, fd);
+    assert.throws(() => storage.submitWrite(fd, bytes("a"), 0), BadFdError);
+    assert.equal(storage.pendingCount, 0);
+  }, { files: 1 });
+
+  row("deregisterFd with operations in flight is refused", async (storage, d, io) => {
+    const fd = storage.registerFd(await File.open(`${d}/a`, RW, io));
+    const token = storage.submitWrite(fd, bytes("abc"), 0);
+    assert.throws(() => storage.deregisterFd(fd), (error) => {
+      return error instanceof BusyError && error.code === "Busy";
+    });
+    assert.deepEqual([...finish(storage)], [[token, 3]]);
+    storage.deregisterFd(fd);
+    assert.equal(await contents(io, `${d}/a`), "abc");
+  });
+
+  row("submitWrite copies and returns a token", async (storage, d, io) => {
+    const fd = storage.registerFd(await File.open(`${d}/a`, RW, io));
+    const data = bytes("first");
+    const one = storage.submitWrite(fd, data, 5);
+    data.set(bytes("xxxxx"));
+    const two = storage.submitWrite(fd, bytes("zero-"), 0);
+    const empty = storage.submitWrite(fd, new Uint8Array(0), 1000);
+    assert.equal(new Set([one, two, empty]).size, 3);
+    for (const token of [one, two, empty]) assert.ok(Number.isSafeInteger(token));
+    assert.equal(storage.pendingCount, 3);
+    const results = finish(storage);
+    assert.deepEqual([results.get(one), results.get(two), results.get(empty)], [5, 5, 0]);
+    assert.equal(await contents(io, `${d}/a`), "zero-first");
+    for (const bad of [-1, 0.5, NaN, 2 ** 53]) {
+      assert.throws(() => storage.submitWrite(fd, data, bad), IoUsageError);
+    }
+    assert.throws(() => storage.submitWrite(fd, "text" as unknown as Uint8Array, 0), IoUsageError);
+    assert.equal(storage.pendingCount, 0);
+  });
+
+  row("data larger than one buffer is split, and completes once", async (storage, d, io) => {
+    const fd = storage.registerFd(await File.open(`${d}/a`, RW, io));
+    const data = Uint8Array.from({ length: 50_001 }, (_, i) => 33 + i % 90);
+    const written = storage.submitWrite(fd, data, 7);
+    const results = finish(storage);
+    assert.deepEqual([...results], [[written, data.length]]);
+    const appended = storage.submitAppend(fd, data);
+    assert.deepEqual([...finish(storage)], [[appended, data.length]]);
+    const text = new TextDecoder().decode(data);
+    assert.equal(await contents(io, `${d}/a`), "\0".repeat(7) + text + text);
+  });
+
+  row("submitAppend writes at the end of the file", async (storage, d, io) => {
+    const first = await File.open(`${d}/a`, RW, io);
+    await first.writeAt(bytes("old|"), 0);
+    const fd = storage.registerFd(first);
+    const lengths = new Map<number, number>();
+    let expected = "old|";
+    for (let i = 0; i < 300; i++) {
+      const record = `${i}:${"x".repeat(i % 50)}|`;
+      expected += record;
+      lengths.set(storage.submitAppend(fd, bytes(record)), record.length);
+      if (i % 37 === 0) storage.flush();
+    }
+    assert.deepEqual(finish(storage), lengths);
+    assert.equal(await contents(io, `${d}/a`), expected);
+    // Behind the end that a write at an offset will make.
+    storage.submitWrite(fd, bytes("far"), expected.length + 10);
+    storage.submitAppend(fd, bytes("end"));
+    finish(storage);
+    assert.equal(await contents(io, `${d}/a`), `${expected}${"\0".repeat(10)}farend`);
+  });
+
+  row("submitDatasync: covers every write submitted before it", async (storage, d, io) => {
+    const fd = storage.registerFd(await File.open(`${d}/a`, RW, io));
+    const order: number[] = [];
+    const expected: number[] = [];
+    for (let i = 0; i < 5; i++) {
+      expected.push(storage.submitWrite(fd, filled(100, i), i * 100));
+      expected.push(storage.submitAppend(fd, filled(10, i)));
+    }
+    const sync = storage.submitDatasync(fd);
+    const after = storage.submitWrite(fd, bytes("after"), 0);
+    const second = storage.submitDatasync(fd);
+    const out = new CompletionArray(64);
+    while (storage.pendingCount > 0) {
+      await storage.wait();
+      storage.pollCompletions(out);
+    }
+    const results = new Map<number, number>();
+    for (let i = 0; i < out.length; i++) {
+      order.push(out.userData[i]);
+      results.set(out.userData[i], out.res[i]);
+    }
+    assert.equal(results.get(sync), 0);
+    assert.equal(results.get(second), 0);
+    for (const token of expected) assert.ok(order.indexOf(token) < order.indexOf(sync));
+    assert.ok(order.indexOf(after) < order.indexOf(second));
+  });
+
+  row("flush returns how many were handed over since the last one", async (storage, d, io) => {
+    const fd = storage.registerFd(await File.open(`${d}/a`, RW, io));
+    assert.equal(storage.flush(), 0);
+    storage.submitWrite(fd, bytes("a"), 0);
+    storage.submitAppend(fd, bytes("b"));
+    storage.submitAppend(fd, bytes("c"));
+    storage.submitDatasync(fd);
+    assert.equal(storage.flush(), 4);
+    assert.equal(storage.flush(), 0);
+    assert.equal(finish(storage).size, 4);
+  });
+
+  row("pollCompletions: a column that is too small keeps the rest", async (storage, d, io) => {
+    const fd = storage.registerFd(await File.open(`${d}/a`, RW, io));
+    const tokens = Array.from({ length: 10 }, (_, i) => storage.submitWrite(fd, filled(5, i), i));
+    storage.flush();
+    const out = new CompletionArray(4);
+    const seen: number[] = [];
+    while (storage.pendingCount > 0) {
+      storage.park();
+      out.push(0, 0, 0); // a row of the caller's own stays
+      const count = storage.pollCompletions(out);
+      assert.ok(count <= 3);
+      assert.equal(out.length, count + 1);
+      assert.equal(out.userData[0], 0);
+      for (let i = 1; i < out.length; i++) seen.push(out.userData[i]);
+      assert.equal(storage.pendingCount, 10 - seen.length);
+      if (out.length === 4) assert.equal(storage.pollCompletions(out), 0);
+      out.clear();
+    }
+    assert.deepEqual(seen.sort((a, b) => a - b), tokens);
+  });
+
+  row("pendingCount: submitted, not yet delivered", async (storage, d, io) => {
+    const fd = storage.registerFd(await File.open(`${d}/a`, RW, io));
+    storage.submitWrite(fd, bytes("a"), 0);
+    storage.submitWrite(fd, new Uint8Array(0), 0);
+    assert.equal(storage.pendingCount, 2);
+    storage.flush();
+    assert.equal(storage.pendingCount, 2, "executed perhaps, but delivered by a poll only");
+    assert.equal(finish(storage).size, 2);
+    assert.equal(storage.pendingCount, 0);
+  });
+
+  row("a failed submit leaves nothing half-submitted", async (storage, d, io) => {
+    const fd = storage.registerFd(await File.open(`${d}/a`, RW, io));
+    storage.submitWrite(fd, filled(4096 * 15, 65), 0);
+    for (
+      const submit of [
+        () => storage.submitWrite(fd, filled(4096 * 2, 66), 0),
+        () => storage.submitAppend(fd, filled(4096 * 2, 66)),
+        () => storage.submitAppend(fd, filled(4096 * 100, 66)),
+      ]
+    ) {
+      assert.throws(submit, (error) => {
+        return error instanceof BufferExhaustedError && error.code === "BufferExhausted";
+      });
+    }
+    storage.submitAppend(fd, filled(4096, 67));
+    storage.submitDatasync(fd);
+    assert.throws(() => storage.submitDatasync(fd), QueueFullError);
+    assert.throws(() => storage.submitAppend(fd, bytes("x")), QueueFullError);
+    assert.equal(storage.flush(), 3);
+    assert.equal(finish(storage).size, 3);
+    assert.equal(await contents(io, `${d}/a`), "A".repeat(4096 * 15) + "C".repeat(4096));
+  }, { tokens: 3 });
+
+  row("direct files: aligned data only, and whole", async (storage, d, io) => {
+    const probe = await File.open(`${d}/a`, RW, io);
+    const unit = probe.alignment().offset;
+    await probe.close();
+    if (unit === 0) return;
+    const fd = storage.registerFd(await File.open(`${d}/a`, { ...RW, direct: true }, io));
+    assert.throws(() => storage.submitAppend(fd, bytes("odd")), IoUsageError);
+    assert.throws(() => storage.submitWrite(fd, filled(unit, 1), 1), IoUsageError);
+    storage.submitAppend(fd, filled(4096 * 3, 65));
+    storage.submitAppend(fd, filled(4096, 66));
+    assert.deepEqual([...finish(storage).values()], [4096 * 3, 4096]);
+    assert.equal(await contents(io, `${d}/a`), "A".repeat(4096 * 3) + "B".repeat(4096));
+  });
+
+  row("after close everything is Closed", async (storage, d, io) => {
+    const file = await File.open(`${d}/a`, RW, io);
+    const fd = storage.registerFd(file);
+    storage.submitAppend(fd, bytes("kept"));
+    storage.close();
+    storage.close();
+    for (
+      const call of [
+        () => storage.submitWrite(fd, bytes("a"), 0),
+        () => storage.submitAppend(fd, bytes("a")),
+        () => storage.submitDatasync(fd),
+        () => storage.flush(),
+        () => storage.pollCompletions(new CompletionArray(1)),
+        () => storage.registerFd(file),
+        () => storage.deregisterFd(fd),
+        () => storage.park(),
+      ]
+    ) {
+      assert.throws(call, (error) => error instanceof ClosedError && error.code === "Closed");
+    }
+    await file.close();
+    assert.equal(await contents(io, `${d}/a`), "kept");
+  });
+}
+
+test("storages of their own: sync, uring with and without SQPOLL, memory", () =>
+  inScratch(async (directory) => {
+    const opened = [SyncStorageIo.open(), MemoryStorageIo.open()] as StorageIo[];
+    if (skipRing === false) {
+      opened.push(UringStorageIo.open(), UringStorageIo.open({ sqpoll: true }));
+    }
+    for (const [i, storage] of opened.entries()) {
+      const path = storage.io.backend === "memory" ? "/a" : `${directory}/${i}`;
+      const fd = storage.registerFd(await File.open(path, RW, storage.io));
+      storage.submitAppend(fd, bytes("hello"));
+      storage.submitDatasync(fd);
+      assert.deepEqual([...finish(storage).values()].sort(), [0, 5]);
+      storage.close();
+    }
+    const { io } = SyncStorageIo.open();
+    assert.throws(() => UringStorageIo.open({ io }), /for the backend uring, not sync/);
+  }));
+
+// Failures, on the simulated machine.
+
+async function failing(): Promise<{ io: MemoryIo; storage: StorageIo; fd: number }> {
+  const io = MemoryIo.create({ seed: 5 });
+  const storage = MemoryStorageIo.open({ io, buffers: 16, bufferBytes: 4096 });
+  return { io, storage, fd: storage.registerFd(await File.open("/a", RW, io)) };
+}
+
+test("appends behind a failed one end with -ECANCELED, and the end of the file is kept", async () => {
+  const { io, storage, fd } = await failing();
+  storage.submitAppend(fd, bytes("good|"));
+  finish(storage);
+  io.fail({ operation: "write", nth: 1, errno: ENOSPC });
+  const tokens = [
+    storage.submitAppend(fd, filled(4000, 65)),
+    storage.submitAppend(fd, filled(4000, 66)),
+    storage.submitAppend(fd, filled(9000, 67)),
+  ];
+  const sync = storage.submitDatasync(fd);
+  const results = finish(storage);
+  assert.deepEqual(tokens.map((token) => results.get(token)), [-ENOSPC, -ECANCELED, -ECANCELED]);
+  assert.equal(results.get(sync), 0);
+  storage.submitAppend(fd, bytes("next"));
+  finish(storage);
+  assert.equal(await contents(io, "/a"), "good|next");
+});
+
+test("a failed append in the middle: what went before it in the same write has succeeded", async () => {
+  const { io, storage, fd } = await failing();
+  io.fail({ operation: "write", nth: 1, short: 7 });
+  io.fail({ operation: "write", nth: 2, errno: EIO });
+  const tokens = ["aaaa", "bbbb", "cccc"].map((text) => storage.submitAppend(fd, bytes(text)));
+  const results = finish(storage);
+  assert.deepEqual(tokens.map((token) => results.get(token)), [4, -EIO, -ECANCELED]);
+  storage.submitAppend(fd, bytes("BBBB"));
+  finish(storage);
+  assert.equal(await contents(io, "/a"), "aaaaBBBB");
+});
+
+test("after a failed write at an offset appends go on at the end that there is", async () => {
+  const { io, storage, fd } = await failing();
+  storage.submitAppend(fd, bytes("1234"));
+  finish(storage);
+  io.fail({ operation: "write", nth: 1, errno: EIO });
+  const token = storage.submitWrite(fd, filled(100, 65), 100_000);
+  assert.equal(finish(storage).get(token), -EIO);
+  storage.submitAppend(fd, bytes("5678"));
+  finish(storage);
+  assert.equal(await contents(io, "/a"), "12345678");
+});
+
+test("short writes, EINTR and EAGAIN are continued; a failed sync says so", async () => {
+  const io = MemoryIo.create({ seed: 6, shortChance: 0.5, interruptChance: 0.2 });
+  const storage = MemoryStorageIo.open({ io, buffers: 16, bufferBytes: 4096 });
+  const fd = storage.registerFd(await File.open("/a", RW, io));
+  let expected = "";
+  for (let round = 0; round < 20; round++) {
+    const text = String.fromCharCode(65 + round).repeat(round * 700 + 1);
+    expected += text;
+    const token = storage.submitAppend(fd, bytes(text));
+    assert.equal(finish(storage).get(token), text.length);
+  }
+  assert.equal(await contents(io, "/a"), expected);
+  io.fail({ operation: "fdatasync", nth: 1, errno: EIO });
+  const sync = storage.submitDatasync(fd);
+  assert.equal(finish(storage).get(sync), -EIO);
+});
