@@ -1,0 +1,421 @@
+/**
+ * Opens a log for writing: lock, sync, read, decide, and begin. A crash anywhere in here leaves a log
+ * that opens with the same records.
+ *
+ * @module
+ */
+
+import type { Io, IoBuffer, IoFile } from "../io/io.ts";
+import type { Task } from "../io/pump.ts";
+import { type Disk, joinPath } from "./disk.ts";
+import { WalCorruptionError, WalLockedError, WalOptionsError } from "./errors.ts";
+import {
+  COMMIT_UNIT_MAX_BYTES,
+  COMMIT_UNIT_MIN_BYTES,
+  LOCK_NAME,
+  type Meta,
+  META_NAME,
+  segmentName,
+  TEMPORARY_SUFFIX,
+} from "./format.ts";
+import { createMeta, MetaFile } from "./meta.ts";
+import type { WalSettings } from "./options.ts";
+import {
+  exists,
+  findTail,
+  judgeSpare,
+  requireSegments,
+  scanActivated,
+  segmentsOf,
+  type Tail,
+  type TailState,
+} from "./recovery.ts";
+import { POOL_MAX, type SegmentPlan, Segments } from "./segments.ts";
+
+/** What opening a log found, and did. */
+export interface WalRecovery {
+  /**
+   * `clean`: the log was closed. `torn`: the writer ended in the middle of its work; nothing that can be
+   * told from an unfinished write was lost. `ambiguous`: whole frames behind a hole were cut; no mark
+   * says that they had been acknowledged.
+   */
+  readonly tail: TailState;
+  /** LSN of the last record, 0 in an empty log. */
+  readonly lastLsn: number;
+  /** LSN of the oldest record that is kept. */
+  readonly firstLsn: number;
+  /** LSNs `[droppedFrom, droppedTo)` were cut: written perhaps, acknowledged never for certain. */
+  readonly droppedFrom: number;
+  readonly droppedTo: number;
+  /** Where the bytes that were cut are kept, if there were any of this log. */
+  readonly keptAside: string | undefined;
+  /** Where the log ended: path and offset. Empty for a new log. */
+  readonly file: string;
+  readonly offset: number;
+  /** The log did not exist before. */
+  readonly created: boolean;
+}
+
+/** An open log, ready for its writer. */
+export interface OpenedLog {
+  readonly meta: MetaFile;
+  readonly segments: Segments;
+  readonly lock: IoFile;
+  readonly lastLsn: number;
+  readonly chain: number;
+  readonly direct: boolean;
+  readonly modeReason: string;
+  readonly recovery: WalRecovery;
+}
+
+/** Buffers that opening borrows, and the log keeps. */
+export interface LogBuffers {
+  readonly frames: readonly IoBuffer[];
+  readonly header: IoBuffer;
+  readonly zero: IoBuffer;
+  readonly meta: IoBuffer;
+  /** For reading while the log is written to. */
+  readonly scratch: IoBuffer;
+}
+
+function parentOf(path: string): string {
+  const at = path.replace(/\/+$/, "").lastIndexOf("/");
+  return at > 0 ? path.slice(0, at) : at === 0 ? "/" : ".";
+}
+
+/** Largest unit that the device needs for a write of its own, in both modes. */
+function commitUnitOf(io: Io, file: IoFile, directory: string): number {
+  const alignment = io.alignment(file);
+  const unit = Math.max(
+    COMMIT_UNIT_MIN_BYTES,
+    alignment.offset,
+    alignment.memory,
+    alignment.physical,
+    io.blockSize,
+  );
+  if (unit <= COMMIT_UNIT_MAX_BYTES && (unit & (unit - 1)) === 0) return unit;
+  throw new WalOptionsError(
+    `the device under ${directory} needs writes of ${unit} bytes; up to ${COMMIT_UNIT_MAX_BYTES} is supported`,
+  );
+}
+
+/** Opens, recovers, and leaves a log to which frames can be written. */
+export function* openLog(
+  disk: Disk,
+  directory: string,
+  settings: WalSettings,
+  buffers: LogBuffers,
+): Task<OpenedLog> {
+  const io = disk.io;
+  const deadlineMicros = io.now() + settings.lockTimeoutMillis * 1000;
+  // Names are durable only when the directory that holds them was synced.
+  for (const made of io.createDirectories(directory)) {
+    yield* disk.syncDirectory(parentOf(made));
+    yield* disk.syncDirectory(made);
+  }
+  const lock = yield* takeLock(disk, directory, deadlineMicros, buffers.meta);
+  let meta: MetaFile | undefined;
+  let segments: Segments | undefined;
+  let tailFile: IoFile | undefined;
+  try {
+    yield* disk.syncDirectory(directory);
+    const names = io.listDirectory(directory).map((entry) => entry.name);
+    for (const name of names) {
+      if (name.endsWith(TEMPORARY_SUFFIX)) yield* disk.remove(joinPath(directory, name));
+    }
+    const sequences = segmentsOf(names);
+    const created = !names.includes(META_NAME);
+    if (created) {
+      if (sequences.length > 0) {
+        throw new WalCorruptionError(
+          joinPath(directory, META_NAME),
+          0,
+          `the file is missing, and ${segmentName(sequences[0])} is there`,
+        );
+      }
+      yield* syncAncestors(disk, directory);
+      yield* createMeta(disk, directory, firstMeta(io), buffers.meta);
+    }
+    const opened = yield* MetaFile.open(disk, directory, buffers.meta, deadlineMicros);
+    meta = opened.file;
+    const known: Meta = { ...meta.meta };
+    const unit = commitUnitOf(io, lock, directory);
+    if (settings.maxBytes % unit !== 0) {
+      throw new WalOptionsError(
+        `commit.maxBytes (${settings.maxBytes}) must be a multiple of ${unit} bytes, which the device ` +
+          `under ${directory} writes at once`,
+      );
+    }
+    const { direct, reason } = decideMode(io, lock, settings, directory);
+    const plan: SegmentPlan = {
+      directory,
+      segmentBytes: Math.ceil(settings.segmentBytes / unit) * unit,
+      commitUnitBytes: unit,
+      windowBytes: settings.maxBytes * settings.maxInFlight,
+      direct,
+      preallocate: settings.preallocate !== false,
+      reserve: settings.preallocate === "reserve" && io.reservedDsync,
+    };
+    segments = new Segments(disk, meta, plan, buffers.header, buffers.zero);
+    requireSegments(directory, sequences, known);
+    const { damagedOffset } = opened.reading;
+    let below = 0;
+    for (const sequence of sequences) {
+      if (sequence >= known.lowWaterSequence && sequence <= known.activated) continue;
+      if (sequence > known.activated) {
+        const spare = yield* disk.open(segments.path(sequence), { read: true });
+        try {
+          const buffer = buffers.frames[0];
+          yield* judgeSpare(disk, spare, buffer, known, sequence, directory, damagedOffset);
+        } finally {
+          yield* disk.close(spare);
+        }
+      } else if (++below > POOL_MAX) {
+        // A removal that failed before is made up for.
+        yield* disk.remove(segments.path(sequence));
+        continue;
+      }
+      segments.offer(sequence);
+    }
+
+    let tail: Tail | undefined;
+    let keptAside: string | undefined;
+    if (known.activated > 0) {
+      tailFile = yield* openTail(disk, segments, known, deadlineMicros);
+      const scan = yield* scanActivated(disk, tailFile, buffers.frames[0], known);
+      tail = yield* findTail(scan, known);
+      if (tail.state === "ambiguous" && settings.onAmbiguousTail === "refuse") {
+        throw new WalCorruptionError(
+          tail.file,
+          tail.offset,
+          `records ${tail.droppedFrom} to ${
+            tail.droppedTo - 1
+          } were perhaps written, and cannot all ` +
+            `be read; onAmbiguousTail: "keep-aside" cuts them and keeps their bytes beside the log`,
+        );
+      }
+      if (tail.keepEnd > tail.offset) {
+        try {
+          keptAside = yield* keepAside(disk, directory, tailFile, tail, known, buffers);
+        } catch (error) {
+          // The bytes stay where they are: the old tail is not written again.
+          if (!isNoSpace(error)) throw error;
+        }
+      }
+      for (let sequence = known.lowWaterSequence; sequence <= known.activated; sequence++) {
+        segments.kept.push({ sequence, firstLsn: undefined });
+      }
+      segments.kept[segments.kept.length - 1].firstLsn = scan.header.firstLsn;
+      // A clean end is written on; anything else never again.
+      yield* meta.update({ epoch: known.epoch + 1, sealed: false, sealedLsn: tail.lastLsn });
+      const same = tail.state === "clean" && scan.header.commitUnitBytes === unit &&
+        scan.header.windowBytes >= plan.windowBytes;
+      if (same) {
+        segments.resume(tailFile, scan.header, tail.offset);
+        tailFile = undefined;
+      }
+    } else {
+      yield* meta.update({ epoch: known.epoch + 1, sealed: false });
+    }
+    const lastLsn = tail?.lastLsn ?? 0;
+    const chain = tail?.chain ?? 0;
+    if (!segments.active) {
+      try {
+        yield* segments.prepareSpare(deadlineMicros);
+        if (!(yield* segments.activate(lastLsn, chain, nothingInFlight))) throw segments.failure!;
+        segments.advance();
+      } catch (error) {
+        // A full disk is back-pressure on a log that exists: it opens, so that it can be truncated. Not
+        // when META failed: what it says is unknown then.
+        if (created || !isNoSpace(error) || segments.activating) throw error;
+        segments.failure = error as Error;
+      }
+    }
+    if (tailFile) yield* disk.close(tailFile);
+    tailFile = undefined;
+    return {
+      meta,
+      segments,
+      lock,
+      lastLsn,
+      chain,
+      direct,
+      modeReason: reason,
+      recovery: {
+        tail: tail?.state ?? "clean",
+        lastLsn,
+        firstLsn: meta.meta.lowWaterLsn,
+        droppedFrom: tail?.droppedFrom ?? 1,
+        droppedTo: tail?.droppedTo ?? 1,
+        keptAside,
+        file: tail?.file ?? "",
+        offset: tail?.offset ?? 0,
+        created,
+      },
+    };
+  } catch (error) {
+    if (tailFile) yield* disk.close(tailFile);
+    if (segments) yield* segments.close();
+    if (meta) yield* meta.close();
+    yield* disk.close(lock);
+    throw error;
+  }
+}
+
+/**
+ * Makes the names on the way to a new log durable: whoever made these directories may have ended before
+ * it could do so. As far up as this program may look; those made here were synced before.
+ */
+function* syncAncestors(disk: Disk, directory: string): Task<void> {
+  try {
+    // Ends with the root, or with the first name of a relative path.
+    for (let path = directory, parent = parentOf(path); parent !== path;) {
+      yield* disk.syncDirectory(parent);
+      path = parent;
+      parent = parentOf(path);
+    }
+  } catch (error) {
+    // A directory above that this program may not open, a permission of the runtime that it lacks, or a
+    // file system without such a sync. A device that fails is none of these.
+    const code = (error as { code?: string }).code;
+    if (!["EACCES", "EPERM", "EPERMISSION", "EINVAL", "ENOENT"].includes(code ?? "")) throw error;
+  }
+}
+
+function isNoSpace(error: unknown): boolean {
+  const code = (error as { code?: string }).code;
+  return code === "ENOSPC" || code === "EDQUOT";
+}
+
+function* nothingInFlight(): Task<void> {}
+
+function firstMeta(io: Io): Meta {
+  const uuid = new Uint8Array(16);
+  io.random(uuid);
+  uuid[6] = uuid[6] & 0x0f | 0x40; // version 4
+  uuid[8] = uuid[8] & 0x3f | 0x80;
+  return {
+    uuid,
+    counter: 1,
+    epoch: 0,
+    activated: 0,
+    lowWaterLsn: 1,
+    lowWaterSequence: 1,
+    sealed: false,
+    sealedLsn: 0,
+    sealedChain: 0,
+    sealedOffset: 0,
+  };
+}
+
+/** The lock of the directory; its contents are for the message only. */
+function* takeLock(
+  disk: Disk,
+  directory: string,
+  deadlineMicros: number,
+  buffer: IoBuffer,
+): Task<IoFile> {
+  const path = joinPath(directory, LOCK_NAME);
+  const file = yield* disk.open(path, { read: true, write: true, create: true });
+  try {
+    if (!(yield* disk.lock(file, deadlineMicros))) {
+      const got = yield* disk.read(file, buffer, 0, buffer.length, 0);
+      throw new WalLockedError(directory, describeHolder(buffer.bytes.slice(0, got)));
+    }
+    const text = new TextEncoder().encode(JSON.stringify(disk.io.identity()) + "\n");
+    buffer.bytes.set(text);
+    try {
+      yield* disk.truncate(file, 0);
+      yield* disk.write(file, buffer, 0, text.length, 0, 0);
+    } catch { /* on a full disk the lock holds all the same */ }
+    return file;
+  } catch (error) {
+    yield* disk.close(file);
+    throw error;
+  }
+}
+
+/** What a lock file says, as words; it may be from anyone. */
+export function describeHolder(bytes: Uint8Array): string {
+  try {
+    const holder = JSON.parse(new TextDecoder().decode(bytes));
+    if (typeof holder.pid === "number") return `process ${holder.pid} on ${String(holder.host)}`;
+  } catch { /* not ours, or torn */ }
+  return "another writer";
+}
+
+function decideMode(
+  io: Io,
+  file: IoFile,
+  settings: WalSettings,
+  directory: string,
+): { direct: boolean; reason: string } {
+  if (settings.mode === "buffered") return { direct: false, reason: "asked for" };
+  const alignment = io.alignment(file);
+  const possible = alignment.offset > 0;
+  if (settings.mode === "direct") {
+    if (possible) return { direct: true, reason: "asked for" };
+    throw new WalOptionsError(
+      `direct I/O is not possible on the file system of ${directory} (${io.statFs(file).type}, ` +
+        `${io.backend} backend); use mode "auto" or "buffered"`,
+    );
+  }
+  return possible
+    ? { direct: true, reason: "the file system allows direct I/O" }
+    : { direct: false, reason: "the file system does not allow direct I/O" };
+}
+
+/**
+ * The activated segment, under the lock of the description that was written: when that is ours, the
+ * last write of a killed writer has ended. Synced, and then read from the device.
+ */
+function* openTail(
+  disk: Disk,
+  segments: Segments,
+  meta: Readonly<Meta>,
+  deadlineMicros: number,
+): Task<IoFile> {
+  const file = yield* segments.openForWriting(meta.activated, deadlineMicros);
+  try {
+    yield* disk.fsync(file);
+    yield* disk.dropCache(file);
+    return file;
+  } catch (error) {
+    yield* disk.close(file);
+    throw error;
+  }
+}
+
+/** Copies what is cut to a file beside the log, durably; the same name at a second recovery. */
+function* keepAside(
+  disk: Disk,
+  directory: string,
+  file: IoFile,
+  tail: Tail,
+  meta: Readonly<Meta>,
+  buffers: LogBuffers,
+): Task<string> {
+  const name = `cut-${segmentName(meta.activated).replace(".wal", "")}-${tail.offset}.bin`;
+  const path = joinPath(directory, name);
+  if (yield* exists(disk, path)) return path;
+  const temporary = path + TEMPORARY_SUFFIX;
+  const copy = yield* disk.open(temporary, { write: true, create: true, truncate: true });
+  try {
+    const buffer = buffers.frames[0];
+    for (let offset = tail.offset; offset < tail.keepEnd;) {
+      const length = Math.min(buffer.length, tail.keepEnd - offset);
+      // Whole units, as direct reads must be, also where the end of the file lies inside one.
+      const whole = Math.ceil(length / COMMIT_UNIT_MIN_BYTES) * COMMIT_UNIT_MIN_BYTES;
+      const got = Math.min(length, yield* disk.read(file, buffer, 0, whole, offset));
+      if (got === 0) break;
+      yield* disk.write(copy, buffer, 0, got, offset - tail.offset, 0);
+      offset += got;
+    }
+    yield* disk.fsync(copy);
+  } finally {
+    yield* disk.close(copy);
+  }
+  yield* disk.rename(temporary, path);
+  yield* disk.syncDirectory(directory);
+  return path;
+}

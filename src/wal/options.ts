@@ -1,0 +1,184 @@
+/**
+ * The options of a log, checked by name before anything is touched.
+ *
+ * @module
+ */
+
+import type { Io } from "../io/io.ts";
+import { WalOptionsError } from "./errors.ts";
+import { COMMIT_UNIT_MAX_BYTES, FRAME_HEADER_BYTES, RECORD_HEADER_BYTES } from "./format.ts";
+import { IN_FLIGHT_MAX } from "./writer.ts";
+
+/** When and how much is committed at once. */
+export interface CommitOptions {
+  /** Bytes of a frame on disk at most, a multiple of 4,096; 512 KiB, or less where a segment is small. */
+  maxBytes?: number;
+  /** Microseconds that a record may wait for company while nothing is in flight; 0. */
+  maxDelayMicros?: number;
+  /** Frames in flight at once; 4. */
+  maxInFlight?: number;
+}
+
+/** Options of `Wal.open`. */
+export interface WalOptions {
+  /** Bytes of a segment file, a multiple of 4,096; 64 MiB. An existing segment keeps its own. */
+  segmentBytes?: number;
+  /**
+   * `direct`: O_DIRECT and RWF_DSYNC, several in flight. `buffered`: the page cache and fdatasync.
+   * `auto`: direct where the file system allows it.
+   */
+  mode?: "auto" | "direct" | "buffered";
+  commit?: CommitOptions;
+  /** Bytes of a record at most; what a frame holds. */
+  maxRecordBytes?: number;
+  /**
+   * How a fresh segment is made. `true` (default): its blocks are written with zeros, so that commits
+   * are overwrites, which small ones gain most from. `"reserve"`: its blocks are reserved and not
+   * written, which saves half the writing of a log that fills fresh segments with large frames; where
+   * that is not to be had, or not to be trusted, they are zeroed. `false`: the file grows.
+   */
+  preallocate?: boolean | "reserve";
+  /** What to do with frames behind a hole that were never acknowledged for certain. */
+  onAmbiguousTail?: "keep-aside" | "refuse";
+  /** The Io to work on; it stays the caller's. Without it the log opens one and closes it. */
+  io?: Io;
+  /** Milliseconds to wait for the lock, and for the last writes of a killed writer; 5,000. */
+  lockTimeoutMillis?: number;
+  /** Milliseconds of idleness until a durable mark is written; 10. `Infinity`: never. */
+  idleMarkMillis?: number;
+  /**
+   * Opens the log where no file can be locked (Node.js without the native library, some network file
+   * systems), which is refused otherwise; default false. Two writers, or a writer after one that was
+   * killed with writes in flight, then destroy what was acknowledged: the program must exclude both.
+   */
+  unsafeNoLock?: boolean;
+}
+
+/** The same with defaults filled in; sizes not yet fitted to the device. */
+export interface WalSettings {
+  segmentBytes: number;
+  mode: "auto" | "direct" | "buffered";
+  maxBytes: number;
+  maxDelayMicros: number;
+  maxInFlight: number;
+  maxRecordBytes: number | undefined;
+  preallocate: boolean | "reserve";
+  onAmbiguousTail: "keep-aside" | "refuse";
+  lockTimeoutMillis: number;
+  idleMarkMillis: number;
+  unsafeNoLock: boolean;
+}
+
+const KNOWN = new Set([
+  "segmentBytes",
+  "mode",
+  "commit",
+  "maxRecordBytes",
+  "preallocate",
+  "onAmbiguousTail",
+  "io",
+  "lockTimeoutMillis",
+  "idleMarkMillis",
+  "unsafeNoLock",
+]);
+const KNOWN_COMMIT = new Set(["maxBytes", "maxDelayMicros", "maxInFlight"]);
+
+const UNIT = 4096;
+const SEGMENT_BYTES = 64 * 1024 * 1024;
+const SEGMENT_BYTES_MAX = 1024 ** 4;
+const MAX_BYTES = 512 * 1024;
+const MAX_BYTES_MAX = 256 * 1024 * 1024;
+const LOCK_TIMEOUT_MILLIS = 5000;
+const IDLE_MARK_MILLIS = 10;
+
+function integer(name: string, value: unknown, least: number, most: number): number {
+  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < least || value > most) {
+    throw new WalOptionsError(
+      `${name} must be an integer from ${least} to ${most}, and is ${String(value)}`,
+    );
+  }
+  return value;
+}
+
+function multiple(name: string, value: number): number {
+  if (value % UNIT === 0) return value;
+  throw new WalOptionsError(`${name} must be a multiple of ${UNIT}, and is ${value}`);
+}
+
+function oneOf<T extends string>(name: string, value: unknown, allowed: readonly T[]): T {
+  if (allowed.includes(value as T)) return value as T;
+  throw new WalOptionsError(
+    `${name} must be one of ${allowed.join(", ")}, and is ${String(value)}`,
+  );
+}
+
+function known(what: string, value: object, names: Set<string>): void {
+  for (const name of Object.keys(value)) {
+    if (!names.has(name)) {
+      throw new WalOptionsError(`${what} has no ${name}; it has ${[...names].join(", ")}`);
+    }
+  }
+}
+
+/** Checks every option and fills in the defaults. */
+export function settingsOf(options: WalOptions): WalSettings {
+  if (typeof options !== "object" || options === null) {
+    throw new WalOptionsError("the options of a log are an object");
+  }
+  known("the options of a log", options, KNOWN);
+  const commit = options.commit ?? {};
+  known("commit", commit, KNOWN_COMMIT);
+  const segmentBytes = multiple(
+    "segmentBytes",
+    integer("segmentBytes", options.segmentBytes ?? SEGMENT_BYTES, UNIT, SEGMENT_BYTES_MAX),
+  );
+  // Small segments alone make small frames.
+  const fitting = Math.max(UNIT, Math.min(MAX_BYTES, segmentBytes - 2 * COMMIT_UNIT_MAX_BYTES));
+  const maxBytes = multiple(
+    "commit.maxBytes",
+    integer("commit.maxBytes", commit.maxBytes ?? fitting, UNIT, MAX_BYTES_MAX),
+  );
+  if (segmentBytes < maxBytes + 2 * COMMIT_UNIT_MAX_BYTES) {
+    throw new WalOptionsError(
+      `segmentBytes (${segmentBytes}) must hold a frame of commit.maxBytes (${maxBytes}) behind ` +
+        `the header (${2 * COMMIT_UNIT_MAX_BYTES}): raise it, or lower commit.maxBytes`,
+    );
+  }
+  const holds = maxBytes - FRAME_HEADER_BYTES - RECORD_HEADER_BYTES;
+  const idle = options.idleMarkMillis ?? IDLE_MARK_MILLIS;
+  const preallocate = options.preallocate ?? true;
+  if (typeof preallocate !== "boolean" && preallocate !== "reserve") {
+    throw new WalOptionsError(
+      `preallocate must be true, false or "reserve", and is ${String(preallocate)}`,
+    );
+  }
+  const unsafeNoLock = options.unsafeNoLock ?? false;
+  if (typeof unsafeNoLock !== "boolean") {
+    throw new WalOptionsError(
+      `unsafeNoLock must be true or false, and is ${String(unsafeNoLock)}`,
+    );
+  }
+  return {
+    segmentBytes,
+    mode: oneOf("mode", options.mode ?? "auto", ["auto", "direct", "buffered"]),
+    maxBytes,
+    maxDelayMicros: integer("commit.maxDelayMicros", commit.maxDelayMicros ?? 0, 0, 60_000_000),
+    maxInFlight: integer("commit.maxInFlight", commit.maxInFlight ?? 4, 1, IN_FLIGHT_MAX),
+    maxRecordBytes: options.maxRecordBytes === undefined
+      ? undefined
+      : integer("maxRecordBytes", options.maxRecordBytes, 1, holds),
+    preallocate,
+    onAmbiguousTail: oneOf("onAmbiguousTail", options.onAmbiguousTail ?? "keep-aside", [
+      "keep-aside",
+      "refuse",
+    ]),
+    lockTimeoutMillis: integer(
+      "lockTimeoutMillis",
+      options.lockTimeoutMillis ?? LOCK_TIMEOUT_MILLIS,
+      0,
+      86_400_000,
+    ),
+    idleMarkMillis: idle === Infinity ? Infinity : integer("idleMarkMillis", idle, 1, 3_600_000),
+    unsafeNoLock,
+  };
+}

@@ -1,0 +1,431 @@
+/**
+ * The files of a log: the active segment, the spare that comes after it, those that can be recycled,
+ * and those that are kept. Everything here is about files that hold no acknowledged records yet, or
+ * none any more; the frames are the writer's.
+ *
+ * @module
+ */
+
+import { DSYNC, type Io, type IoBuffer, type IoFile } from "../io/io.ts";
+import type { Task } from "../io/pump.ts";
+import { type Disk, joinPath } from "./disk.ts";
+import { WalLockedError } from "./errors.ts";
+import {
+  encodeHeader,
+  HEADER_COPIES,
+  type SegmentHeader,
+  segmentName,
+  TEMPORARY_SUFFIX,
+} from "./format.ts";
+import type { MetaFile } from "./meta.ts";
+import { requireHeader } from "./recovery.ts";
+
+/** Files kept for recycling beside the spare; further ones are removed. */
+export const POOL_MAX = 2;
+
+/** What is the same for every segment of an open log. */
+export interface SegmentPlan {
+  readonly directory: string;
+  readonly segmentBytes: number;
+  readonly commitUnitBytes: number;
+  readonly windowBytes: number;
+  readonly direct: boolean;
+  readonly preallocate: boolean;
+  /** Blocks that are reserved need not be zeroed. */
+  readonly reserve: boolean;
+}
+
+/** A segment that frames go to. `file` is locked, open for writing, and owned by `Segments`. */
+export interface ActiveSegment {
+  readonly file: IoFile;
+  readonly header: SegmentHeader;
+  /** Offset of the next frame. */
+  offset: number;
+}
+
+/** A segment whose records are kept. */
+export interface KeptSegment {
+  readonly sequence: number;
+  /** LSN of its first record; `undefined` until its header was read. */
+  firstLsn: number | undefined;
+}
+
+interface Spare {
+  readonly sequence: number;
+  readonly file: IoFile;
+}
+
+/** Owns the files of one open log. Borrows two buffers for as long as it is open. */
+export class Segments {
+  readonly plan: SegmentPlan;
+  readonly #disk: Disk;
+  readonly #io: Io;
+  readonly #meta: MetaFile;
+  readonly #headerBuffer: IoBuffer;
+  readonly #zeroBuffer: IoBuffer;
+  /** Low-water segment first, active one last. */
+  readonly kept: KeptSegment[] = [];
+  /** Sequences in the names of files that may be reused, the next spare's own name first of all. */
+  readonly #pool: number[] = [];
+  readonly #pins = new Map<number, number>();
+  #active: ActiveSegment | undefined;
+  #spare: Spare | undefined;
+  #activated: { file: IoFile; header: SegmentHeader } | undefined;
+  #preparing = false;
+  #closed = false;
+  /** Why the last attempt at a spare failed, and how many did. */
+  failure: Error | undefined;
+  failures = 0;
+  /** Called when a spare is ready, and when making one failed. */
+  onSpare: () => void = () => {};
+
+  constructor(
+    disk: Disk,
+    meta: MetaFile,
+    plan: SegmentPlan,
+    headerBuffer: IoBuffer,
+    zeroBuffer: IoBuffer,
+  ) {
+    this.#disk = disk;
+    this.#io = disk.io;
+    this.#meta = meta;
+    this.plan = plan;
+    this.#headerBuffer = headerBuffer;
+    this.#zeroBuffer = zeroBuffer;
+    zeroBuffer.bytes.fill(0);
+  }
+
+  /** The segment that frames go to; `undefined` until the first one is activated. */
+  get active(): ActiveSegment | undefined {
+    return this.#active;
+  }
+
+  get spareReady(): boolean {
+    return this.#spare !== undefined;
+  }
+
+  /** The next segment has its header, and META does not name it for certain. */
+  get activating(): boolean {
+    return this.#activated !== undefined;
+  }
+
+  get preparing(): boolean {
+    return this.#preparing;
+  }
+
+  path(sequence: number): string {
+    return joinPath(this.plan.directory, segmentName(sequence));
+  }
+
+  /** Takes over a segment that recovery found unfinished in a cleanly closed log. */
+  resume(file: IoFile, header: SegmentHeader, offset: number): void {
+    this.#active = { file, header, offset };
+  }
+
+  /** Tells of a file that is no part of the log any more, or not yet. */
+  offer(sequence: number): void {
+    this.#pool.push(sequence);
+  }
+
+  /** Opens a segment for writing and locks its description. */
+  *openForWriting(sequence: number, deadlineMicros: number): Task<IoFile> {
+    const file = yield* this.#disk.open(this.path(sequence), {
+      read: true,
+      write: true,
+      direct: this.plan.direct,
+    });
+    let locked: boolean;
+    try {
+      locked = yield* this.#disk.lock(file, deadlineMicros);
+    } catch (error) {
+      yield* this.#disk.close(file);
+      throw error;
+    }
+    if (locked) return file;
+    yield* this.#disk.close(file);
+    throw new WalLockedError(
+      this.plan.directory,
+      "a writer that was killed and still has writes in flight",
+    );
+  }
+
+  /** Starts making the next spare in the background, unless there is one. */
+  ensureSpare(): void {
+    // While one is being activated its name is taken, and META does not say so yet.
+    if (this.#spare || this.#activated || this.#preparing || this.#closed) return;
+    this.#preparing = true;
+    this.#disk.pump.spawn(this.prepareSpare(0), () => {
+      this.#preparing = false;
+      this.onSpare();
+    }, (error) => {
+      this.#preparing = false;
+      this.failure = error instanceof Error ? error : new Error(String(error));
+      this.failures++;
+      this.onSpare();
+    });
+  }
+
+  /**
+   * Makes the spare: a leftover with the right name, a recycled file, or a fresh one. A failure
+   * leaves no half-made file under a segment's name.
+   */
+  *prepareSpare(deadlineMicros: number): Task<void> {
+    const sequence = this.#meta.meta.activated + 1;
+    const path = this.path(sequence);
+    let found = false;
+    // Bounded by the pool.
+    while (!found && this.#pool.length > 0) {
+      const own = this.#pool.indexOf(sequence);
+      const candidate = own >= 0 ? this.#pool.splice(own, 1)[0] : this.#pool.shift()!;
+      const from = this.path(candidate);
+      if (yield* this.#isReusable(from)) {
+        if (candidate !== sequence) {
+          yield* this.#disk.rename(from, path);
+          yield* this.#disk.syncDirectory(this.plan.directory);
+        }
+        found = true;
+      } else {
+        yield* this.#disk.remove(from);
+      }
+    }
+    if (!found) yield* this.#create(path);
+    const file = yield* this.openForWriting(sequence, deadlineMicros);
+    if (this.#closed) {
+      yield* this.#disk.close(file);
+      return;
+    }
+    this.#spare = { sequence, file };
+    this.failure = undefined;
+  }
+
+  *#isReusable(path: string): Task<boolean> {
+    if (!this.plan.preallocate) return false;
+    const stat = yield* this.#disk.stat(path);
+    // A file with holes (a sparse copy) would allocate while it is written.
+    return stat.isFile && stat.size === this.plan.segmentBytes &&
+      (stat.allocatedBytes === 0 || stat.allocatedBytes >= stat.size);
+  }
+
+  /** A fresh file under a temporary name: zeroed, synced, renamed, directory synced. */
+  *#create(path: string): Task<void> {
+    const temporary = path + TEMPORARY_SUFFIX;
+    const size = this.plan.segmentBytes;
+    const file = yield* this.#disk.open(temporary, {
+      write: true,
+      create: true,
+      truncate: true,
+      direct: this.plan.direct,
+    });
+    let open = true;
+    try {
+      this.#io.noCopyOnWrite(file);
+      if (this.plan.preallocate) {
+        yield* this.#disk.allocate(file, 0, size);
+        // Where nothing could be reserved the file is still empty.
+        const reserved = this.plan.reserve && (yield* this.#disk.stat(file)).size === size;
+        if (!reserved) yield* this.#zero(file, size);
+      }
+      yield* this.#disk.fsync(file);
+      open = false;
+      yield* this.#disk.close(file);
+      if (this.#closed) {
+        yield* this.#disk.remove(temporary);
+        return;
+      }
+      yield* this.#disk.rename(temporary, path);
+      yield* this.#disk.syncDirectory(this.plan.directory);
+    } catch (error) {
+      if (open) yield* this.#disk.close(file);
+      yield* this.#disk.remove(temporary);
+      throw error;
+    }
+  }
+
+  *#zero(file: IoFile, size: number): Task<void> {
+    const zeros = this.#zeroBuffer;
+    const unit = this.plan.direct ? this.plan.commitUnitBytes : 1;
+    for (let offset = 0; offset < size && !this.#closed;) {
+      const length = Math.min(zeros.length, size - offset);
+      yield* this.#disk.write(file, zeros, 0, length, offset, 0, unit);
+      offset += length;
+    }
+  }
+
+  /**
+   * Gives the spare its header, durably; then, when every frame of the segment before is durable (which
+   * `drained` waits for), lets META name it as activated, durably. So the segment that META names is the
+   * only one with an unfinished tail. Frames may be submitted to it after {@linkcode advance}.
+   *
+   * A failure of the header is one of a spare: the file is removed, and `false` is given. A failure of
+   * META throws: what it says is unknown then.
+   */
+  *activate(
+    previousLsn: number,
+    previousChain: number,
+    drained: () => Task<void>,
+  ): Task<boolean> {
+    const spare = this.#spare!;
+    const plan = this.plan;
+    const salt = new Uint8Array(8);
+    this.#io.random(salt);
+    const meta = this.#meta.meta;
+    const header: SegmentHeader = {
+      uuid: meta.uuid,
+      sequence: spare.sequence,
+      firstLsn: previousLsn + 1,
+      salt,
+      commitUnitBytes: plan.commitUnitBytes,
+      windowBytes: plan.windowBytes,
+      segmentBytes: plan.segmentBytes,
+      previousSequence: spare.sequence - 1,
+      previousLsn,
+      previousChain,
+      epoch: meta.epoch,
+      activatedMillis: Math.max(0, Math.floor(this.#io.wallClock())),
+      preallocated: plan.preallocate,
+    };
+    encodeHeader(this.#headerBuffer.bytes, header, (data, seed) => this.#io.crc32c(data, seed));
+    const bytes = HEADER_COPIES * plan.commitUnitBytes;
+    try {
+      yield* this.#disk.write(
+        spare.file,
+        this.#headerBuffer,
+        0,
+        bytes,
+        0,
+        DSYNC,
+        plan.commitUnitBytes,
+      );
+    } catch (error) {
+      this.failure = error as Error;
+      this.failures++;
+      // It is the spare until its name is free: another one would be removed in its place.
+      yield* this.#disk.close(spare.file);
+      try {
+        yield* this.#disk.remove(this.path(spare.sequence));
+      } catch { /* the next spare is renamed over it */ }
+      this.#spare = undefined;
+      return false;
+    }
+    this.#spare = undefined;
+    this.#activated = { file: spare.file, header };
+    yield* drained();
+    yield* this.#meta.update({ activated: spare.sequence });
+    return true;
+  }
+
+  /** Makes the activated segment the active one. */
+  advance(): void {
+    const { file, header } = this.#activated!;
+    this.#activated = undefined;
+    const old = this.#active;
+    this.#active = { file, header, offset: HEADER_COPIES * header.commitUnitBytes };
+    this.kept.push({ sequence: header.sequence, firstLsn: header.firstLsn });
+    if (old) this.#disk.pump.spawn(this.#disk.close(old.file), () => {}, () => {});
+    this.ensureSpare();
+  }
+
+  /** A reader is in this segment: it will not be recycled under it. */
+  pin(sequence: number): void {
+    this.#pins.set(sequence, (this.#pins.get(sequence) ?? 0) + 1);
+  }
+
+  unpin(sequence: number): void {
+    const count = this.#pins.get(sequence) ?? 0;
+    if (count <= 1) this.#pins.delete(sequence);
+    else this.#pins.set(sequence, count - 1);
+  }
+
+  /** LSN of the first record of a kept segment; reads its header when it is not known yet. */
+  *firstLsnOf(segment: KeptSegment, buffer: IoBuffer): Task<number> {
+    if (segment.firstLsn === undefined) {
+      const file = yield* this.#disk.open(this.path(segment.sequence), { read: true });
+      try {
+        const header = yield* requireHeader(
+          this.#disk,
+          file,
+          buffer,
+          this.#meta.meta,
+          segment.sequence,
+        );
+        segment.firstLsn = header.firstLsn;
+      } finally {
+        yield* this.#disk.close(file);
+      }
+    }
+    return segment.firstLsn;
+  }
+
+  /** The segment that holds `lsn`, or would; by binary search. */
+  *segmentOf(lsn: number, buffer: IoBuffer): Task<KeptSegment> {
+    // Segments may be let go of while headers are read: what was found is looked at again.
+    for (;;) {
+      const kept = [...this.kept];
+      let low = 0;
+      let high = kept.length - 1;
+      let gone = false;
+      while (low < high) {
+        const middle = (low + high + 1) >> 1;
+        let first: number;
+        try {
+          first = yield* this.firstLsnOf(kept[middle], buffer);
+        } catch (error) {
+          if (this.kept.includes(kept[middle])) throw error;
+          gone = true;
+          break;
+        }
+        if (first <= lsn) low = middle;
+        else high = middle - 1;
+      }
+      if (!gone && this.kept.includes(kept[low])) return kept[low];
+      if (this.kept.length > 0 && (this.kept[0].firstLsn ?? 0) > lsn) return this.kept[0];
+    }
+  }
+
+  /** Lets go of every segment before this one, after META has said so durably. */
+  *release(lsn: number, segment: KeptSegment): Task<void> {
+    const sequence = segment.sequence;
+    yield* this.#meta.update({ lowWaterLsn: lsn, lowWaterSequence: sequence });
+    // Others may have let go meanwhile; rising order, so that a crash leaves no hole above.
+    while (this.kept.length > 1 && this.kept[0].sequence < sequence) {
+      const freed = this.kept.shift()!.sequence;
+      if (this.plan.preallocate && !this.#pins.has(freed) && this.#pool.length < POOL_MAX) {
+        this.#pool.push(freed);
+      } else {
+        // A file that stays behind lies below the low-water mark: the next open removes it.
+        try {
+          yield* this.#disk.remove(this.path(freed));
+        } catch { /* said above */ }
+      }
+    }
+    this.ensureSpare();
+  }
+
+  /** Ends the background work; a spare that is not whole is removed. */
+  *quiesce(): Task<void> {
+    this.#closed = true;
+    // The background task sees `#closed` at its next step.
+    while (this.#preparing) {
+      yield {
+        until: (resume) => {
+          const before = this.onSpare;
+          this.onSpare = () => {
+            before();
+            resume();
+          };
+        },
+      };
+    }
+  }
+
+  /** Closes every file. The writer has nothing in flight any more. */
+  *close(): Task<void> {
+    yield* this.quiesce();
+    for (const file of [this.#active?.file, this.#spare?.file, this.#activated?.file]) {
+      if (file) yield* this.#disk.close(file);
+    }
+    this.#active = undefined;
+    this.#spare = undefined;
+    this.#activated = undefined;
+  }
+}

@@ -1,0 +1,630 @@
+/**
+ * A log that acknowledges a record only when it survives a power cut.
+ *
+ * @module
+ */
+
+import { type Io, IoError } from "../io/io.ts";
+import { openIo } from "../io/open_io.ts";
+import { Pump, type Task } from "../io/pump.ts";
+import { Disk } from "./disk.ts";
+import {
+  LsnTooOldError,
+  WalClosedError,
+  WalFullError,
+  WalOptionsError,
+  WalPoisonedError,
+  WalRecordTooLargeError,
+} from "./errors.ts";
+import { type LogBuffers, type OpenedLog, openLog, type WalRecovery } from "./open.ts";
+import { settingsOf, type WalOptions, type WalSettings } from "./options.ts";
+import { LogReader, READER_BUFFER_BYTES, type ReadSource } from "./reader.ts";
+import type { RecordBatch } from "./records.ts";
+import { RESERVED_HANDLES, Writer } from "./writer.ts";
+
+/** Bytes beside the frames that a log needs of the arena: zeros, headers, META. */
+const RESERVE_BYTES = 262_144;
+const META_BUFFER_BYTES = 4096;
+const HEADER_BUFFER_BYTES = 65_536;
+const ZERO_BUFFER_BYTES = 131_072;
+/** Zeros that are written at once where the arena has plenty of room: beyond it no disk gets faster. */
+const ZERO_BUFFER_LARGE_BYTES = 1 << 20;
+const SCRATCH_BUFFER_BYTES = 16_384;
+
+/** Numbers of a log since it was opened. */
+export interface WalStats {
+  /** Records, and their bytes without any overhead. */
+  readonly records: number;
+  readonly bytes: number;
+  /** Appended and not durable yet. */
+  readonly pendingRecords: number;
+  /** Frames written, among them marks without records, and bytes written for them. */
+  readonly frames: number;
+  readonly marks: number;
+  readonly diskBytes: number;
+  /** fdatasync calls (buffered mode). */
+  readonly syncs: number;
+  readonly framesInFlight: number;
+  readonly mode: "direct" | "buffered";
+  readonly modeReason: string;
+  readonly backend: "uring" | "sync" | "memory";
+  readonly segments: number;
+  /** Whether there is a segment to write to. Not while the disk has been full since the log was opened. */
+  readonly segmentReady: boolean;
+}
+
+/** A range of LSNs: `from` inclusive, `to` exclusive. */
+export interface ReadRange {
+  /** Default: the oldest record that is kept. */
+  from?: number;
+  /** Default: behind the record that is durable now. */
+  to?: number;
+}
+
+/** Records read synchronously, batch by batch. */
+export interface WalCursor extends Disposable {
+  /** The next batch, or `undefined` at the end of the range. Its views hold until the next call. */
+  next(): RecordBatch | undefined;
+  close(): void;
+}
+
+function checkLsn(what: string, lsn: number, least: number): void {
+  if (typeof lsn !== "number" || !Number.isSafeInteger(lsn) || lsn < least) {
+    throw new RangeError(
+      `${what} must be an LSN (a safe integer of at least ${least}), and is ${lsn}`,
+    );
+  }
+}
+
+/** Bytes of a record that is neither text nor an `Uint8Array`. */
+function asRecord(record: unknown): Uint8Array | string {
+  if (typeof record === "string" || record instanceof Uint8Array) return record;
+  if (ArrayBuffer.isView(record)) {
+    return new Uint8Array(record.buffer, record.byteOffset, record.byteLength);
+  }
+  throw new TypeError("a record is a string or an Uint8Array");
+}
+
+/**
+ * An open log. One writer at a time has a directory; records are numbered by LSN from 1, without
+ * holes. An LSN is *appended* when `append` returned it, and *durable* when `durableLsn` has reached it.
+ *
+ * @example
+ * ```ts
+ * import { Wal } from "@uring/io/wal";
+ *
+ * await using wal = await Wal.open("/var/tmp/example-log");
+ * const lsn = wal.append("hello");
+ * await wal.durable(lsn); // survives a power cut from here on
+ * for await (const batch of wal.read()) {
+ *   for (let i = 0; i < batch.length; i++) console.log(batch.firstLsn + i, batch.text(i));
+ * }
+ * ```
+ */
+export class Wal extends EventTarget implements AsyncDisposable {
+  readonly #directory: string;
+  readonly #io: Io;
+  /** The Io to dispose of with the log, when the log opened it. */
+  readonly #ownIo: Io | undefined;
+  readonly #pump: Pump;
+  readonly #disk: Disk;
+  readonly #buffers: LogBuffers;
+  readonly #log: OpenedLog;
+  readonly #writer: Writer;
+  readonly #maxRecordBytes: number;
+  readonly #source: ReadSource;
+  readonly #readers = new Set<LogReader>();
+  /** Settles when every truncation so far has ended. */
+  #truncating: Promise<void> = Promise.resolve();
+  #closing: Promise<void> | undefined;
+  #closed = false;
+
+  private constructor(
+    directory: string,
+    ownIo: Io | undefined,
+    pump: Pump,
+    disk: Disk,
+    buffers: LogBuffers,
+    log: OpenedLog,
+    settings: WalSettings,
+    onWriter: (writer: Writer) => void,
+  ) {
+    super();
+    this.#directory = directory;
+    this.#ownIo = ownIo;
+    this.#pump = pump;
+    this.#io = pump.io;
+    this.#disk = disk;
+    this.#buffers = buffers;
+    this.#log = log;
+    this.#writer = new Writer({
+      io: pump.io,
+      pump,
+      segments: log.segments,
+      buffers: buffers.frames,
+      maxDelayMicros: settings.maxDelayMicros,
+      dsync: log.direct && pump.io.reservedDsync,
+      epoch: log.meta.meta.epoch,
+      lastLsn: log.lastLsn,
+      chain: log.chain,
+      idleMarkMillis: settings.idleMarkMillis,
+      onPoison: (error) => {
+        // Not from here: completions are being handed out, and a listener may want to wait or read.
+        queueMicrotask(() => this.dispatchEvent(new CustomEvent("poisoned", { detail: error })));
+      },
+    });
+    onWriter(this.#writer);
+    this.#maxRecordBytes = settings.maxRecordBytes ?? this.#writer.maxRecordBytes;
+    this.#source = this.#readSource();
+    log.segments.ensureSpare();
+  }
+
+  /**
+   * Opens the log in `directory`, or creates it (with the directories above it), and recovers it.
+   *
+   * @throws {WalLockedError} another writer has it
+   * @throws {WalCorruptionError} bytes are not what was written; nothing was changed
+   * @throws {WalOptionsError} an option makes no sense, or not here; nothing was changed
+   * @throws {IoError} the kernel refused something; `code`, path
+   */
+  static async open(directory: string, options: WalOptions = {}): Promise<Wal> {
+    if (typeof directory !== "string" || directory === "") {
+      throw new WalOptionsError("the directory of a log is a path");
+    }
+    const settings = settingsOf(options);
+    const ownIo = options.io ? undefined : await openIo();
+    const parent = options.io ?? ownIo!;
+    let client: Io | undefined;
+    let buffers: LogBuffers | undefined;
+    try {
+      const own = parent.client(`wal ${directory}`);
+      client = own;
+      buffers = reserve(own, settings);
+      let writer: Writer | undefined;
+      const pump = new Pump(
+        own,
+        RESERVED_HANDLES,
+        (handle, res) => writer!.completed(handle, res),
+        (error) => writer?.abandon(error),
+      );
+      const disk = new Disk(pump, settings.unsafeNoLock);
+      const log = await pump.run(openLog(disk, directory, settings, buffers));
+      return new Wal(
+        directory,
+        ownIo,
+        pump,
+        disk,
+        buffers,
+        log,
+        settings,
+        (made) => writer = made,
+      );
+    } catch (error) {
+      giveBack(client, buffers, ownIo);
+      throw error;
+    }
+  }
+
+  #readSource(): ReadSource {
+    const { segments, meta } = this.#log;
+    // deno-lint-ignore no-this-alias
+    const wal = this;
+    return {
+      disk: this.#disk,
+      directory: this.#directory,
+      foreignWriter: false,
+      get meta() {
+        return meta.meta;
+      },
+      get firstLsn() {
+        return meta.meta.lowWaterLsn;
+      },
+      get lastLsn() {
+        return wal.#writer.durableLsn;
+      },
+      *sequenceOf(lsn, buffer) {
+        return (yield* segments.segmentOf(lsn, buffer)).sequence;
+      },
+      nextSequence(sequence) {
+        return segments.kept.find((segment) => segment.sequence > sequence)?.sequence;
+      },
+      pin: (sequence) => segments.pin(sequence),
+      unpin: (sequence) => segments.unpin(sequence),
+    };
+  }
+
+  /** The directory, as it was given. */
+  get directory(): string {
+    return this.#directory;
+  }
+  /** LSN of the last record that was appended; 0: none. */
+  get appendedLsn(): number {
+    return this.#writer.appendedLsn;
+  }
+  /** LSN up to which every record survives a power cut; 0: none. */
+  get durableLsn(): number {
+    return this.#writer.durableLsn;
+  }
+  /** LSN of the oldest record that is kept. */
+  get firstLsn(): number {
+    return this.#log.meta.meta.lowWaterLsn;
+  }
+  /** What opening found. */
+  get recovery(): WalRecovery {
+    return this.#log.recovery;
+  }
+  /** Whether a sync is known to reach the medium here. */
+  get durability(): "verified" | "unverified" {
+    return this.#io.durability;
+  }
+  /** Largest record in bytes. */
+  get maxRecordBytes(): number {
+    return this.#maxRecordBytes;
+  }
+
+  /**
+   * Takes a record (bytes, or text as UTF-8; a lone surrogate becomes U+FFFD) and gives its LSN. The
+   * bytes are copied. Never blocks and never allocates; it is durable only when `durable(lsn)` says so.
+   *
+   * @throws {WalFullError} no room now: `await ready()`, then again
+   * @throws {WalRecordTooLargeError}
+   * @throws {WalPoisonedError} a write or sync failed; open the log again
+   * @throws {WalClosedError}
+   */
+  append(record: Uint8Array | string): number {
+    const lsn = this.tryAppend(record);
+    if (lsn !== undefined) return lsn;
+    this.#pump.drain();
+    const again = this.tryAppend(record);
+    if (again !== undefined) return again;
+    throw this.#writer.fullError();
+  }
+
+  /** As {@linkcode append}, with `undefined` instead of `WalFullError`. */
+  tryAppend(record: Uint8Array | string): number | undefined {
+    if (typeof record === "string") {
+      if (record.length * 3 > this.#maxRecordBytes) this.#checkText(record);
+    } else {
+      if (!(record instanceof Uint8Array)) record = asRecord(record) as Uint8Array;
+      if (record.byteLength > this.#maxRecordBytes) {
+        throw new WalRecordTooLargeError(record.byteLength, this.#maxRecordBytes);
+      }
+    }
+    const lsn = this.#writer.append(record);
+    return lsn === 0 ? undefined : lsn;
+  }
+
+  /**
+   * Appends parts of `bytes` that follow each other with one byte between them, such as lines: part `i`,
+   * from `first` to `until - 1`, ends before `ends[i]`; the first of them begins at `from`, each other
+   * one behind the byte at which the one before ended. Gives how many were appended, which may be fewer,
+   * and is 0 when there is no room now.
+   *
+   * @throws {WalRecordTooLargeError} the first of them is too large
+   * @internal
+   */
+  tryAppendParts(
+    bytes: Uint8Array,
+    from: number,
+    ends: Int32Array,
+    first: number,
+    until: number,
+  ): number {
+    if (this.#maxRecordBytes < this.#writer.maxRecordBytes) {
+      // Stops before the first one that is too large, and throws when it is the first.
+      for (let i = first, start = from; i < until; start = ends[i++] + 1) {
+        if (ends[i] - start <= this.#maxRecordBytes) continue;
+        if (i === first) throw new WalRecordTooLargeError(ends[i] - start, this.#maxRecordBytes);
+        until = i;
+      }
+    }
+    return this.#writer.appendParts(bytes, from, ends, first, until);
+  }
+
+  #checkText(record: string): void {
+    const bytes = new TextEncoder().encode(record).length;
+    if (bytes > this.#maxRecordBytes) {
+      throw new WalRecordTooLargeError(bytes, this.#maxRecordBytes);
+    }
+  }
+
+  /**
+   * Appends all of `records` in one frame: after a crash all of them are there, or none. Gives the LSN
+   * of the last one (of an empty batch: `appendedLsn`).
+   */
+  appendBatch(records: readonly (Uint8Array | string)[]): number {
+    const checked = records.map(asRecord);
+    for (const record of checked) {
+      if (typeof record === "string") this.#checkText(record);
+      else if (record.byteLength > this.#maxRecordBytes) {
+        throw new WalRecordTooLargeError(record.byteLength, this.#maxRecordBytes);
+      }
+    }
+    if (checked.length === 0) return this.appendedLsn;
+    let lsn = this.#writer.appendBatch(checked);
+    if (lsn > 0) return lsn;
+    this.#pump.drain();
+    lsn = this.#writer.appendBatch(checked);
+    if (lsn > 0) return lsn;
+    throw this.#writer.fullError();
+  }
+
+  /** Resolves when an append finds room; rejects when it never will. */
+  ready(): Promise<void> {
+    return this.#writer.ready();
+  }
+
+  /** Hands what was appended to the device now, without waiting for it. */
+  submitPending(): void {
+    if (!this.#closed) this.#writer.submitPending();
+  }
+
+  /**
+   * Resolves with the durable LSN, at least `lsn`, when that record survives a power cut. Rejects with
+   * a `RangeError` for an LSN that was not appended, and with `WalPoisonedError` when it is unknown.
+   */
+  durable(lsn: number): Promise<number> {
+    try {
+      checkLsn("lsn", lsn, 0);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.#writer.durable(lsn);
+  }
+
+  /** As {@linkcode durable}, blocking. */
+  waitDurable(lsn: number): void {
+    checkLsn("lsn", lsn, 0);
+    this.#writer.waitDurable(lsn);
+  }
+
+  /** Resolves when everything appended so far is durable. */
+  flush(): Promise<number> {
+    const promise = this.#writer.durable(this.appendedLsn);
+    if (!this.#closed) this.#writer.submitPending();
+    return promise;
+  }
+
+  /**
+   * Records of `[from, to)` in batches, none of them that is not durable. The views of a batch hold until
+   * the next one. Beyond the end there is nothing; before `firstLsn` it throws `LsnTooOldError`.
+   */
+  async *read(range: ReadRange = {}): AsyncGenerator<RecordBatch, void, undefined> {
+    const reader = this.#reader(range);
+    try {
+      for (;;) {
+        const batch = await this.#pump.run(reader.next());
+        if (!batch) return;
+        yield batch;
+      }
+    } finally {
+      await this.#closeReader(reader);
+    }
+  }
+
+  async #closeReader(reader: LogReader): Promise<void> {
+    // Closing the log has closed its readers.
+    if (this.#readers.delete(reader)) await this.#pump.run(reader.close());
+  }
+
+  /** As {@linkcode read}, synchronous. Close it. */
+  cursor(range: ReadRange = {}): WalCursor {
+    const reader = this.#reader(range);
+    const close = () => {
+      if (this.#readers.delete(reader)) this.#block(reader.close());
+    };
+    return { next: () => this.#block(reader.next()), close, [Symbol.dispose]: close };
+  }
+
+  #reader(range: ReadRange): LogReader {
+    if (this.#closed) throw new WalClosedError("the log was closed");
+    const from = range.from ?? this.firstLsn;
+    const to = range.to ?? this.durableLsn + 1;
+    checkLsn("from", from, 1);
+    checkLsn("to", to, 0);
+    if (from < this.firstLsn) throw new LsnTooOldError(from, this.firstLsn);
+    const buffer = this.#io.acquireBuffer(READER_BUFFER_BYTES);
+    if (!buffer) {
+      throw new WalFullError(
+        `no ${READER_BUFFER_BYTES} bytes of the arena are free for reading: close other readers, or ` +
+          `open an Io with a larger arena`,
+      );
+    }
+    const reader = new LogReader(this.#source, from, to, buffer);
+    this.#readers.add(reader);
+    return reader;
+  }
+
+  /** Runs a task to its end, blocking. */
+  #block<T>(task: Task<T>): T {
+    let outcome: { value: T } | { error: unknown } | undefined;
+    this.#pump.spawn(task, (value) => outcome = { value }, (error) => outcome = { error });
+    // Each turn waits for an operation of the task or of another one.
+    while (!outcome) {
+      if (this.#io.inFlight === 0) throw new Error("nothing in flight, and the task has not ended");
+      this.#pump.park();
+    }
+    if ("error" in outcome) throw outcome.error;
+    return outcome.value;
+  }
+
+  /**
+   * Removes every record before `lsn`, exactly; the files that become free are recycled. Durable when it
+   * resolves. `RangeError` beyond the durable end.
+   */
+  async truncateBefore(lsn: number): Promise<void> {
+    checkLsn("lsn", lsn, 1);
+    if (this.#closing) throw new WalClosedError("the log was closed");
+    const poison = this.#writer.poison;
+    if (poison) throw new WalPoisonedError(poison.message, { cause: poison.cause });
+    if (lsn > this.durableLsn + 1) {
+      throw new RangeError(`record ${lsn} lies beyond the durable end, ${this.durableLsn}`);
+    }
+    if (lsn <= this.firstLsn) return;
+    // One after the other: each changes which segments there are.
+    const truncation = this.#truncating.then(() => this.#pump.run(this.#truncate(lsn)));
+    this.#truncating = truncation.catch(() => {});
+    await truncation;
+  }
+
+  *#truncate(lsn: number): Task<void> {
+    // The one before may have failed, or gone further.
+    const poison = this.#writer.poison;
+    if (poison) throw new WalPoisonedError(poison.message, { cause: poison.cause });
+    if (lsn <= this.firstLsn) return;
+    const segments = this.#log.segments;
+    const segment = yield* segments.segmentOf(lsn, this.#buffers.scratch);
+    try {
+      yield* segments.release(lsn, segment);
+    } catch (error) {
+      // Of META alone: what it says is unknown now.
+      if (error instanceof IoError) this.#writer.fail("META could not be written", error);
+      throw error;
+    }
+  }
+
+  /** Numbers since the log was opened. */
+  stats(): WalStats {
+    const counters = this.#writer.counters;
+    return {
+      records: counters.records,
+      bytes: counters.payloadBytes,
+      pendingRecords: this.appendedLsn - this.durableLsn,
+      frames: counters.frames,
+      marks: counters.marks,
+      diskBytes: counters.diskBytes,
+      syncs: counters.syncs,
+      framesInFlight: this.#writer.framesInFlight,
+      mode: this.#log.direct ? "direct" : "buffered",
+      modeReason: this.#log.modeReason,
+      backend: this.#io.backend,
+      segments: this.#log.segments.kept.length,
+      segmentReady: this.#log.segments.active !== undefined,
+    };
+  }
+
+  /**
+   * Refuses further appends, makes everything appended durable, seals the log, and frees the lock. After
+   * poison it frees what there is and does not throw.
+   */
+  close(): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
+    const writer = this.#writer;
+    const poisoned = writer.poison !== undefined;
+    writer.stop();
+    let failure: unknown;
+    try {
+      if (!writer.poison) {
+        await writer.settled();
+        // A truncation that nobody waited for ends first; META is its too.
+        await this.#truncating;
+        await this.#pump.run(this.#seal());
+      }
+    } catch (error) {
+      failure = error;
+    }
+    this.#closed = true;
+    try {
+      // What is under way in a poisoned log ends before its files are closed.
+      await this.#pump.run(this.#log.segments.quiesce());
+      await this.#truncating;
+      for (const reader of this.#readers) reader.end();
+      await this.#idle();
+      for (const reader of this.#readers) await this.#pump.run(reader.close());
+      this.#readers.clear();
+      await this.#pump.run(this.#release());
+    } catch (error) {
+      failure ??= error;
+    } finally {
+      await this.#idle();
+      giveBack(this.#io, this.#buffers, this.#ownIo);
+    }
+    if (failure !== undefined && !poisoned) throw failure;
+  }
+
+  /** Resolves when nothing of the log is in flight. */
+  async #idle(): Promise<void> {
+    while (this.#io.inFlight > 0 && !this.#pump.failed) {
+      await this.#io.wait();
+      this.#pump.drain();
+    }
+  }
+
+  *#seal(): Task<void> {
+    const { meta, segments } = this.#log;
+    yield* segments.quiesce();
+    // A log that found no space for a segment since it was opened ends where recovery found it.
+    if (!segments.active) return;
+    yield* meta.update({
+      sealed: true,
+      sealedLsn: this.#writer.durableLsn,
+      sealedChain: this.#writer.chain,
+      sealedOffset: segments.active!.offset,
+    });
+  }
+
+  *#release(): Task<void> {
+    const { meta, segments, lock } = this.#log;
+    yield* this.#drained();
+    yield* segments.close();
+    yield* meta.close();
+    yield* this.#disk.close(lock);
+  }
+
+  /** Frames of a poisoned log that are still in flight keep their file open. */
+  *#drained(): Task<void> {
+    while (this.#writer.framesBusy > 0) yield { until: (resume) => this.#writer.onIdle(resume) };
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** The log's part of the arena, all of it at open: a log never runs out later. */
+function reserve(io: Io, settings: WalSettings): LogBuffers {
+  const needed = settings.maxBytes * (settings.maxInFlight + 1) + RESERVE_BYTES;
+  const acquired: (ReturnType<Io["acquireBuffer"]>)[] = [];
+  const take = (bytes: number) => {
+    const buffer = io.acquireBuffer(bytes);
+    if (buffer) {
+      acquired.push(buffer);
+      return buffer;
+    }
+    for (const other of acquired) io.releaseBuffer(other!);
+    throw new WalOptionsError(
+      `the log needs ${needed} bytes of the arena (commit.maxBytes times one more than ` +
+        `commit.maxInFlight, and ${RESERVE_BYTES}); the arena has ${io.arenaBytes}, and ` +
+        `${io.arenaFreeBytes} in one piece are free. Lower commit.maxBytes or commit.maxInFlight, or ` +
+        `open an Io with a larger arenaBytes and pass it as io`,
+    );
+  };
+  const frames = [];
+  for (let i = 0; i <= settings.maxInFlight; i++) frames.push(take(settings.maxBytes));
+  const buffers = {
+    frames,
+    meta: take(META_BUFFER_BYTES),
+    header: take(HEADER_BUFFER_BYTES),
+    scratch: take(SCRATCH_BUFFER_BYTES),
+  };
+  // As much is left to readers and to others.
+  const plenty = io.arenaFreeBytes >= 2 * ZERO_BUFFER_LARGE_BYTES;
+  return { ...buffers, zero: take(plenty ? ZERO_BUFFER_LARGE_BYTES : ZERO_BUFFER_BYTES) };
+}
+
+function giveBack(client: Io | undefined, buffers: LogBuffers | undefined, ownIo: Io | undefined) {
+  if (client && buffers) {
+    const { frames, meta, header, zero, scratch } = buffers;
+    for (const buffer of [...frames, meta, header, zero, scratch]) {
+      client.releaseBuffer(buffer);
+    }
+  }
+  try {
+    client?.[Symbol.dispose]();
+  } finally {
+    ownIo?.[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,177 @@
+/**
+ * File systems of their own, in a file on a loop device, for what cannot be done to a real one.
+ */
+import { spawnSync } from "node:child_process";
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  truncateSync,
+  writeSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { skipUnless } from "../support/skip.ts";
+
+export type FileSystem = "ext4" | "xfs";
+
+const UNMOUNT_TRIES = 400;
+const UNMOUNT_PAUSE_MILLIS = 25;
+
+const sleeper = new Int32Array(new SharedArrayBuffer(4));
+const pause = (millis: number) => void Atomics.wait(sleeper, 0, 0, millis);
+
+/** Runs a program of the system; gives its output, or throws what it said. */
+export function run(program: string, ...args: string[]): string {
+  const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: "utf8" });
+  if (error) throw error;
+  if (status !== 0) throw new Error(`${program} ${args.join(" ")}: status ${status}: ${stderr}`);
+  return stdout;
+}
+
+/** A mounted image. */
+export class ImageMount implements Disposable {
+  readonly folder: string;
+  readonly image: string;
+  /** Where it is mounted. */
+  readonly point: string;
+  readonly #options: string[];
+  #mounted = false;
+
+  /** @param folder Where the image lies; default a new one, removed at the end. */
+  constructor(
+    fileSystem: FileSystem,
+    megabytes: number,
+    { folder, mkfs = [] }: { folder?: string; mkfs?: string[] } = {},
+  ) {
+    this.folder = folder ??
+      mkdtempSync(join(process.env.URING_SCRATCH ?? tmpdir(), "uring-image-"));
+    this.image = join(this.folder, "image");
+    this.point = join(this.folder, "mount");
+    this.#options = ["-t", fileSystem, "-o", "loop"];
+    try {
+      mkdirSync(this.point);
+      closeSync(openSync(this.image, "w"));
+      truncateSync(this.image, megabytes * 1024 * 1024);
+      const quiet = fileSystem === "ext4"
+        ? ["-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0"]
+        : ["-q", "-f"];
+      run(`mkfs.${fileSystem}`, ...quiet, ...mkfs, this.image);
+      this.mount();
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  mount(): void {
+    run("mount", ...this.#options, this.image, this.point);
+    this.#mounted = true;
+  }
+
+  /** Waits until nobody has a file open there: what a killed process had in flight may hold one. */
+  unmount(): void {
+    for (let tries = 0; this.#mounted; tries++) {
+      try {
+        run("umount", this.point);
+        this.#mounted = false;
+      } catch (error) {
+        if (tries >= UNMOUNT_TRIES) throw error;
+        pause(UNMOUNT_PAUSE_MILLIS);
+      }
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.unmount();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * An ext4 file system on a device that can be made to fail: its image lies in a tmpfs. When that is full,
+ * every block that holds only zeros is gone for writing.
+ */
+export class FailingMount implements Disposable {
+  readonly #folder: string;
+  readonly #disk: ImageMount;
+  readonly #filler: string;
+
+  constructor(megabytes: number) {
+    this.#folder = mkdtempSync(join(process.env.URING_SCRATCH ?? tmpdir(), "uring-failing-"));
+    const memory = join(this.#folder, "memory");
+    this.#filler = join(memory, "filler");
+    mkdirSync(memory);
+    run("mount", "-t", "tmpfs", "-o", `size=${megabytes + 8}m`, "uring-test", memory);
+    try {
+      // Without a journal only what a test writes can fail. Blocks are pages of the tmpfs: a loop
+      // device takes a write of its file that is cut short for whole, so it must fail at its first page.
+      this.#disk = new ImageMount("ext4", megabytes, {
+        folder: memory,
+        mkfs: ["-O", "^has_journal", "-b", "4096"],
+      });
+    } catch (error) {
+      run("umount", memory);
+      rmSync(this.#folder, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  get point(): string {
+    return this.#disk.point;
+  }
+
+  /** From now on writes to blocks of zeros fail with EIO. */
+  fail(): void {
+    run("sync", "-f", this.point);
+    run("fallocate", "--dig-holes", this.#disk.image);
+    const file = openSync(this.#filler, "w");
+    try {
+      const piece = new Uint8Array(1 << 16);
+      for (;;) writeSync(file, piece);
+    } catch (error) {
+      if ((error as { code?: string }).code !== "ENOSPC") throw error;
+    } finally {
+      closeSync(file);
+    }
+  }
+
+  /** The device works again. */
+  mend(): void {
+    rmSync(this.#filler, { force: true });
+  }
+
+  /** Everything that is cached is forgotten. */
+  remount(): void {
+    this.#disk.unmount();
+    this.#disk.mount();
+  }
+
+  [Symbol.dispose](): void {
+    this.mend();
+    const memory = this.#disk.folder;
+    this.#disk.unmount();
+    run("umount", memory);
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** Why no image of this kind can be mounted here, or `undefined`. */
+function missing(fileSystem: FileSystem): string | undefined {
+  if (process.getuid?.() !== 0) return "mounting a loop device needs root";
+  try {
+    new ImageMount(fileSystem, fileSystem === "xfs" ? 320 : 8)[Symbol.dispose]();
+    return undefined;
+  } catch (error) {
+    return `no ${fileSystem} image can be mounted here (${(error as Error).message.trim()})`;
+  }
+}
+
+/** For the `skip` of a test that mounts images. */
+export function skipUnmountable(fileSystem: FileSystem): string | false {
+  const reason = missing(fileSystem);
+  return skipUnless(reason === undefined, `${reason}`);
+}

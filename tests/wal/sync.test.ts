@@ -1,0 +1,123 @@
+/**
+ * A log over `node:fs`: what it acknowledged survives a kill, its locks exclude everybody, and without
+ * locks it is refused. The rest of its promises are in log.test.ts.
+ */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdirSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { test } from "node:test";
+import { openIo, SyncIo, UringIo } from "../../io.ts";
+import { Wal, WalLockedError, WalOptionsError } from "../../wal.ts";
+import { commandOf } from "../cli/support.ts";
+import { inScratch, skipRing } from "../support/ring.ts";
+import { SMALL } from "./support.ts";
+
+async function records(wal: Wal): Promise<string[]> {
+  const out: string[] = [];
+  for await (const batch of wal.read()) {
+    for (let i = 0; i < batch.length; i++) out.push(batch.text(i));
+  }
+  return out;
+}
+
+/** Runs a writer until it has acknowledged so much, and kills it; gives the last LSN that it said. */
+function killedWriter(log: string, untilLsn: number): Promise<number> {
+  const [program, args] = commandOf("tests/wal/sync_writer.ts", [log]);
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"] });
+  let said = "";
+  return new Promise((resolve, reject) => {
+    child.stdout.on("data", (data: Uint8Array) => {
+      said += new TextDecoder().decode(data);
+      const last = Number(said.slice(0, said.lastIndexOf("\n")).split("\n").at(-1));
+      if (last >= untilLsn) child.kill("SIGKILL");
+    });
+    child.on("error", reject);
+    child.on("close", (status, signal) => {
+      if (signal !== "SIGKILL") reject(new Error(`the writer ended with ${status}, ${signal}`));
+      resolve(Number(said.slice(0, said.lastIndexOf("\n")).split("\n").at(-1)));
+    });
+  });
+}
+
+test("what was acknowledged survives SIGKILL, again and again", () =>
+  inScratch(async (directory) => {
+    const log = join(directory, "log");
+    let last = 0;
+    for (let round = 1; round <= 3; round++) {
+      const acknowledged = await killedWriter(log, last + 300);
+      const wal = await Wal.open(log, { ...SMALL, lockTimeoutMillis: 2000, io: SyncIo.open() });
+      const got = await records(wal);
+      assert.ok(got.length >= acknowledged, `${got.length} records, ${acknowledged} acknowledged`);
+      got.forEach((text, i) => assert.ok(text.startsWith(`record ${i + 1} `), text));
+      last = got.length;
+      await wal.close();
+    }
+  }));
+
+test(
+  "a log of one backend is read and continued by the other",
+  { skip: skipRing },
+  () =>
+    inScratch(async (directory) => {
+      const log = join(directory, "log");
+      const expected: string[] = [];
+      for (const [i, io] of [SyncIo.open(), UringIo.open(), SyncIo.open()].entries()) {
+        await using wal = await Wal.open(log, { ...SMALL, io });
+        assert.deepEqual(await records(wal), expected);
+        assert.equal(wal.recovery.tail, "clean");
+        wal.append(`by ${io.backend} ${i}`);
+        expected.push(`by ${io.backend} ${i}`);
+        await wal.flush();
+      }
+    }),
+);
+
+test("the lock excludes another Io of this process, of any backend, and through a symlink", () =>
+  inScratch(async (directory) => {
+    const log = join(directory, "real");
+    mkdirSync(log);
+    symlinkSync(log, join(directory, "link"));
+    const wal = await Wal.open(log, { ...SMALL, io: SyncIo.open() });
+    for (const path of [log, join(directory, "link")]) {
+      for (const io of [SyncIo.open(), openIo()]) {
+        await assert.rejects(Wal.open(path, { ...SMALL, io }), (error: Error) => {
+          assert.ok(error instanceof WalLockedError, String(error));
+          assert.ok(error.message.includes(String(process.pid)), error.message);
+          return true;
+        });
+      }
+    }
+    await wal.close();
+    await (await Wal.open(log, { ...SMALL, io: openIo() })).close();
+  }));
+
+test("without locks a log is refused, unless the program says that it does without", () =>
+  inScratch(async (directory) => {
+    const log = join(directory, "log");
+    const io = SyncIo.open();
+    io.driver.lock = () => -95; // EOPNOTSUPP, as under Node.js
+    await assert.rejects(Wal.open(log, { ...SMALL, io }), (error: Error) => {
+      assert.ok(error instanceof WalOptionsError, String(error));
+      assert.match(error.message, /cannot be locked.*unsafeNoLock: true/);
+      return true;
+    });
+    const wal = await Wal.open(log, { ...SMALL, io, unsafeNoLock: true });
+    wal.append("a");
+    await wal.close();
+    await assert.rejects(
+      Wal.open(log, { ...SMALL, io, unsafeNoLock: "yes" as unknown as boolean }),
+      /unsafeNoLock must be true or false/,
+    );
+  }));
+
+test("direct I/O is refused by name", () =>
+  inScratch(async (directory) => {
+    const options = { ...SMALL, mode: "direct", io: SyncIo.open() } as const;
+    await assert.rejects(Wal.open(join(directory, "log"), options), (error: Error) => {
+      assert.ok(error instanceof WalOptionsError, String(error));
+      assert.match(error.message, /direct I\/O is not possible.*sync backend/);
+      return true;
+    });
+  }));
