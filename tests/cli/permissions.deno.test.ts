@@ -1,0 +1,50 @@
+/**
+ * Goal: the permissions that README.md shows are enough for the command line, and each of them is asked
+ * for by name.
+ */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { test } from "node:test";
+import { ROOT, scratch, skipWithoutRing, start } from "./support.ts";
+
+const folder = scratch();
+const skip = await skipWithoutRing();
+const readme = readFileSync(join(ROOT, "README.md"), "utf8");
+
+test("the permissions of README.md are enough, and none is too many", { skip }, async () => {
+  const shown = /```sh\ndeno run ([\s\S]*?)```/.exec(readme)![1].replaceAll(/\\\n\s*/g, "");
+  const words = shown.trim().split(/\s+/).map((word) => word.replaceAll("/srv/logs", folder));
+  const at = words.indexOf("cli.ts");
+  const flags = words.slice(0, at).map((flag) => flag.replace("=build/", `=${ROOT}/build/`));
+  const run = (flags: string[], rest: string[], input: string) => {
+    const options = ["run", "--quiet", "--no-prompt", "--no-remote", "--cached-only", "--no-check"];
+    const all = [...options, ...flags, join(ROOT, "cli.ts"), ...rest];
+    // A library does not ask for what stands behind NO_COLOR.
+    const running = start(process.execPath, all, { env: { NO_COLOR: "" } });
+    running.child.stdin!.end(input);
+    return running.ended;
+  };
+  const log = words.at(-1)!;
+  for (const flag of flags) {
+    const kind = /^--allow-[a-z]+/.exec(flag)![0];
+    const { status, out, err } = await run(
+      flags.filter((one) => one !== flag),
+      ["append", log],
+      "a\n",
+    );
+    // Without the library it goes on over node:fs, and says why; else it is refused.
+    const goesOn = kind === "--allow-ffi";
+    assert.equal(status, goesOn ? 0 : 1, `without ${flag}`);
+    assert.equal(out, goesOn ? "1\n" : "");
+    assert.ok(err.includes(kind), `${flag}: ${err}`);
+    assert.ok(!/^\s+at /m.test(err), err);
+  }
+  const { status, out, err } = await run(flags, words.slice(at + 1), "a\n");
+  assert.equal(status, 0, err);
+  assert.equal(out, "2\n");
+  const reading = flags.filter((flag) => !flag.startsWith("--allow-write"));
+  assert.equal((await run(reading, ["cat", log], "")).out, "a\na\n");
+  assert.match((await run(reading, ["verify", log], "")).out, /^clean/);
+});
