@@ -20,7 +20,7 @@ import {
 import type { MetaFile } from "./meta.ts";
 import { requireHeader } from "./recovery.ts";
 
-/** Files kept for recycling beside the spare; further ones are removed. */
+/** Files kept for recycling beside the spare; further ones are removed, unless they are pinned. */
 export const POOL_MAX = 2;
 
 /** What is the same for every segment of an open log. */
@@ -43,6 +43,22 @@ export interface ActiveSegment {
   offset: number;
 }
 
+/**
+ * Keeps the files of segments while somebody reads them: a reader the one it is in, a snapshot all that
+ * it copies. Truncation and retention do not wait for a pin: the records of a pinned segment count as
+ * removed as soon as META says so. But its file keeps its name and its bytes until the last pin is off;
+ * only then it is recycled or removed.
+ */
+export interface Pins {
+  /**
+   * Adds a pin to a segment that is kept now (it stands in `kept`, or its records are not below the
+   * low-water LSN): between looking and pinning nothing may have waited.
+   */
+  pin(sequence: number): void;
+  /** Takes one off. In any order, once for each `pin`. */
+  unpin(sequence: number): void;
+}
+
 /** A segment whose records are kept. */
 export interface KeptSegment {
   readonly sequence: number;
@@ -56,7 +72,7 @@ interface Spare {
 }
 
 /** Owns the files of one open log. Borrows two buffers for as long as it is open. */
-export class Segments {
+export class Segments implements Pins {
   readonly plan: SegmentPlan;
   readonly #disk: Disk;
   readonly #io: Io;
@@ -65,7 +81,10 @@ export class Segments {
   readonly #zeroBuffer: IoBuffer;
   /** Low-water segment first, active one last. */
   readonly kept: KeptSegment[] = [];
-  /** Sequences in the names of files that may be reused, the next spare's own name first of all. */
+  /**
+   * Sequences in the names of files that may be reused when they are not pinned, the next spare's own
+   * name first of all.
+   */
   readonly #pool: number[] = [];
   readonly #pins = new Map<number, number>();
   #active: ActiveSegment | undefined;
@@ -174,9 +193,9 @@ export class Segments {
     const path = this.path(sequence);
     let found = false;
     // Bounded by the pool.
-    while (!found && this.#pool.length > 0) {
-      const own = this.#pool.indexOf(sequence);
-      const candidate = own >= 0 ? this.#pool.splice(own, 1)[0] : this.#pool.shift()!;
+    while (!found) {
+      const candidate = this.#takeReusable(sequence);
+      if (candidate === undefined) break;
       const from = this.path(candidate);
       if (yield* this.#isReusable(from)) {
         if (candidate !== sequence) {
@@ -196,6 +215,13 @@ export class Segments {
     }
     this.#spare = { sequence, file };
     this.failure = undefined;
+  }
+
+  /** Takes a file that nobody reads out of the pool: the one that has the name already, or the oldest. */
+  #takeReusable(sequence: number): number | undefined {
+    let at = this.#pool.indexOf(sequence);
+    if (at < 0) at = this.#pool.findIndex((other) => !this.#pins.has(other));
+    return at < 0 ? undefined : this.#pool.splice(at, 1)[0];
   }
 
   *#isReusable(path: string): Task<boolean> {
@@ -325,15 +351,18 @@ export class Segments {
     this.ensureSpare();
   }
 
-  /** A reader is in this segment: it will not be recycled under it. */
   pin(sequence: number): void {
     this.#pins.set(sequence, (this.#pins.get(sequence) ?? 0) + 1);
   }
 
   unpin(sequence: number): void {
     const count = this.#pins.get(sequence) ?? 0;
-    if (count <= 1) this.#pins.delete(sequence);
-    else this.#pins.set(sequence, count - 1);
+    if (count > 1) {
+      this.#pins.set(sequence, count - 1);
+      return;
+    }
+    this.#pins.delete(sequence);
+    if (this.#pool.includes(sequence)) this.#disk.pump.spawn(this.#trim(), () => {}, () => {});
   }
 
   /** LSN of the first record of a kept segment; reads its header when it is not known yet. */
@@ -386,19 +415,28 @@ export class Segments {
   *release(lsn: number, segment: KeptSegment): Task<void> {
     const sequence = segment.sequence;
     yield* this.#meta.update({ lowWaterLsn: lsn, lowWaterSequence: sequence });
-    // Others may have let go meanwhile; rising order, so that a crash leaves no hole above.
+    // Others may have let go meanwhile.
     while (this.kept.length > 1 && this.kept[0].sequence < sequence) {
-      const freed = this.kept.shift()!.sequence;
-      if (this.plan.preallocate && !this.#pins.has(freed) && this.#pool.length < POOL_MAX) {
-        this.#pool.push(freed);
-      } else {
-        // A file that stays behind lies below the low-water mark: the next open removes it.
-        try {
-          yield* this.#disk.remove(this.path(freed));
-        } catch { /* said above */ }
-      }
+      this.#pool.push(this.kept.shift()!.sequence);
     }
+    yield* this.#trim();
     this.ensureSpare();
+  }
+
+  /** Removes what the pool need not keep, in rising order, except for what is pinned. */
+  *#trim(): Task<void> {
+    const most = this.plan.preallocate ? POOL_MAX : 0;
+    // Ends with the pool: each turn takes a file out of it. Others may do so meanwhile.
+    for (;;) {
+      const idle = this.#pool.filter((sequence) => !this.#pins.has(sequence));
+      if (idle.length <= most) return;
+      const sequence = idle[most];
+      this.#pool.splice(this.#pool.indexOf(sequence), 1);
+      // A file that stays behind lies below the low-water mark: the next open removes it.
+      try {
+        yield* this.#disk.remove(this.path(sequence));
+      } catch { /* said above */ }
+    }
   }
 
   /** Ends the background work; a spare that is not whole is removed. */
