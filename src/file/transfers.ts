@@ -88,35 +88,35 @@ const executor = (resolve: (value: never) => void, reject: (error: unknown) => v
 export class Transfers {
   readonly io: Io;
   readonly pump: Pump;
-  readonly #inFlight: (Operation | undefined)[] = [];
-  readonly #freeHandles: number[] = [];
-  readonly #unused: Operation[] = [];
+  private readonly _inFlight: (Operation | undefined)[] = [];
+  private readonly _freeHandles: number[] = [];
+  private readonly _unused: Operation[] = [];
   /** Found no room, in order. */
-  readonly #waiting: Operation[] = [];
-  readonly #small: IoBuffer[] = [];
-  readonly #large: IoBuffer[] = [];
-  #retry: ReturnType<typeof setTimeout> | undefined;
-  #failure: { error: unknown } | undefined;
+  private readonly _waiting: Operation[] = [];
+  private readonly _small: IoBuffer[] = [];
+  private readonly _large: IoBuffer[] = [];
+  private _retry: ReturnType<typeof setTimeout> | undefined;
+  private _failure: { error: unknown } | undefined;
 
   constructor(io: Io) {
     this.io = io.client("files");
     this.pump = new Pump(
       this.io,
       HANDLES,
-      (handle, res) => this.#completed(this.#inFlight[handle]!, res),
-      (error) => this.#abandon(error),
+      (handle, res) => this._completed(this._inFlight[handle]!, res),
+      (error) => this._abandon(error),
     );
   }
 
   /** Gives everything back; nothing may be in flight. */
   end(): void {
-    for (const buffer of [...this.#small, ...this.#large]) this.io.releaseBuffer(buffer);
+    for (const buffer of [...this._small, ...this._large]) this.io.releaseBuffer(buffer);
     this.io[Symbol.dispose]();
   }
 
   /** An operation to fill in, for {@linkcode Transfers.start}. */
   operation(kind: number, owner: Owner): Operation {
-    const operation = this.#unused.pop() ?? new Operation();
+    const operation = this._unused.pop() ?? new Operation();
     operation.kind = kind;
     operation.owner = owner;
     operation.done = 0;
@@ -130,15 +130,15 @@ export class Transfers {
     const promise = new Promise<T>(executor as never);
     operation.resolve = resolveNext;
     operation.reject = rejectNext;
-    if (signal !== undefined) this.#watch(operation, signal);
-    if (this.#failure) this.#finish(operation, this.#failure.error);
-    else if (operation.settled) this.#finish(operation);
-    else if (this.#waiting.length > 0) this.#waiting.push(operation);
-    else this.#submit(operation);
+    if (signal !== undefined) this._watch(operation, signal);
+    if (this._failure) this._finish(operation, this._failure.error);
+    else if (operation.settled) this._finish(operation);
+    else if (this._waiting.length > 0) this._waiting.push(operation);
+    else this._submit(operation);
     return promise;
   }
 
-  #watch(operation: Operation, signal: AbortSignal): void {
+  private _watch(operation: Operation, signal: AbortSignal): void {
     if (signal.aborted) {
       operation.settled = true;
       operation.reject(signal.reason);
@@ -153,53 +153,53 @@ export class Transfers {
   }
 
   /** Submits its next piece, or lets it wait for room. */
-  #submit(operation: Operation): void {
+  private _submit(operation: Operation): void {
     try {
-      if (this.#stage(operation)) {
+      if (this._stage(operation)) {
         this.pump.kick();
         return;
       }
     } catch (error) {
       if (!(error instanceof IoFullError)) {
-        this.#finish(operation, error);
+        this._finish(operation, error);
         return;
       }
     }
-    this.#waiting.push(operation);
-    this.#retry ??= setTimeout(() => {
-      this.#retry = undefined;
-      this.#submitWaiting();
+    this._waiting.push(operation);
+    this._retry ??= setTimeout(() => {
+      this._retry = undefined;
+      this._submitWaiting();
     }, RETRY_MILLIS);
   }
 
-  #submitWaiting(): void {
+  private _submitWaiting(): void {
     // Each that finds no room again goes to the end of the queue, once.
-    for (let left = this.#waiting.length; left > 0; left--) {
-      const operation = this.#waiting.shift()!;
+    for (let left = this._waiting.length; left > 0; left--) {
+      const operation = this._waiting.shift()!;
       if (operation.settled) {
-        this.#finish(operation);
+        this._finish(operation);
         continue;
       }
-      const before = this.#waiting.length;
-      this.#submit(operation);
-      if (this.#waiting.length > before) {
+      const before = this._waiting.length;
+      this._submit(operation);
+      if (this._waiting.length > before) {
         // In front again: the order stays.
-        this.#waiting.unshift(this.#waiting.pop()!);
+        this._waiting.unshift(this._waiting.pop()!);
         return;
       }
     }
   }
 
   /** Hands it to the `Io`; false when there is no buffer for it. */
-  #stage(operation: Operation): boolean {
+  private _stage(operation: Operation): boolean {
     const { io } = this;
     const { kind, owner: { file }, offset, length } = operation;
     if (kind <= Kind.write && operation.buffer === undefined) {
-      operation.buffer = this.#takeBuffer(length - operation.done);
+      operation.buffer = this._takeBuffer(length - operation.done);
       if (operation.buffer === undefined) return false;
     }
     if (io.available === 0) return false;
-    const handle = this.#freeHandles.pop() ?? this.#inFlight.length;
+    const handle = this._freeHandles.pop() ?? this._inFlight.length;
     if (handle >= HANDLES) return false;
     try {
       switch (kind) {
@@ -232,29 +232,29 @@ export class Transfers {
           io.allocate(file, offset, length, handle);
       }
     } catch (error) {
-      this.#freeHandles.push(handle);
-      if (handle === this.#inFlight.length) this.#inFlight.push(undefined);
+      this._freeHandles.push(handle);
+      if (handle === this._inFlight.length) this._inFlight.push(undefined);
       throw error;
     }
     operation.handle = handle;
-    this.#inFlight[handle] = operation;
+    this._inFlight[handle] = operation;
     return true;
   }
 
-  #completed(operation: Operation, res: number): void {
+  private _completed(operation: Operation, res: number): void {
     const { handle } = operation;
-    this.#inFlight[handle] = undefined;
-    this.#freeHandles.push(handle);
-    if (operation.settled || this.#advance(operation, res)) this.#finish(operation);
-    else this.#submit(operation);
-    if (this.#waiting.length > 0) this.#submitWaiting();
+    this._inFlight[handle] = undefined;
+    this._freeHandles.push(handle);
+    if (operation.settled || this._advance(operation, res)) this._finish(operation);
+    else this._submit(operation);
+    if (this._waiting.length > 0) this._submitWaiting();
   }
 
   /** Whether that was the end of it: then its promise is settled. */
-  #advance(operation: Operation, res: number): boolean {
+  private _advance(operation: Operation, res: number): boolean {
     const { kind, owner } = operation;
-    if (res === -EINTR || res === -EAGAIN) return this.#again(operation, res);
-    if (res < 0) return this.#fail(operation, res);
+    if (res === -EINTR || res === -EAGAIN) return this._again(operation, res);
+    if (res < 0) return this._fail(operation, res);
     if (kind > Kind.write) {
       operation.resolve((kind === Kind.stat ? operation.stat : undefined) as never);
       return operation.settled = true;
@@ -270,7 +270,7 @@ export class Transfers {
       if (!atEnd && operation.done < operation.length) return false;
     } else {
       const progress = res - res % owner.unitBytes;
-      if (progress === 0 && operation.length > 0) return this.#again(operation, -EIO);
+      if (progress === 0 && operation.length > 0) return this._again(operation, -EIO);
       operation.done += progress;
       if (operation.done < operation.length) return false;
     }
@@ -278,11 +278,11 @@ export class Transfers {
     return operation.settled = true;
   }
 
-  #again(operation: Operation, res: number): boolean {
-    return ++operation.retries > RETRIES_MAX && this.#fail(operation, res);
+  private _again(operation: Operation, res: number): boolean {
+    return ++operation.retries > RETRIES_MAX && this._fail(operation, res);
   }
 
-  #fail(operation: Operation, res: number): true {
+  private _fail(operation: Operation, res: number): true {
     const { kind, owner, offset, done } = operation;
     const at = kind <= Kind.write ? offset + done : undefined;
     operation.reject(ioErrorOf(res, NAMES[kind], owner.file.path, at));
@@ -290,10 +290,10 @@ export class Transfers {
   }
 
   /** It is over: what it holds is given back. */
-  #finish(operation: Operation, error?: unknown): void {
+  private _finish(operation: Operation, error?: unknown): void {
     if (!operation.settled) operation.reject(error);
     const { owner, buffer, signal, onAbort } = operation;
-    if (buffer !== undefined) this.#giveBuffer(buffer);
+    if (buffer !== undefined) this._giveBuffer(buffer);
     if (onAbort !== undefined) signal!.removeEventListener("abort", onAbort);
     operation.bytes = NOTHING;
     operation.buffer =
@@ -301,41 +301,41 @@ export class Transfers {
       operation.signal =
       operation.onAbort =
         undefined;
-    this.#unused.push(operation);
+    this._unused.push(operation);
     owner.ended();
   }
 
-  #takeBuffer(bytes: number): IoBuffer | undefined {
+  private _takeBuffer(bytes: number): IoBuffer | undefined {
     const { blockSize } = this.io;
     if (bytes > blockSize) {
-      const large = this.#large.pop() ?? this.io.acquireBuffer(LARGE_BYTES);
+      const large = this._large.pop() ?? this.io.acquireBuffer(LARGE_BYTES);
       if (large !== undefined) return large;
     }
-    const small = this.#small.pop() ?? this.io.acquireBuffer(blockSize);
+    const small = this._small.pop() ?? this.io.acquireBuffer(blockSize);
     if (small !== undefined) return small;
-    const any = this.#large.pop();
+    const any = this._large.pop();
     if (any !== undefined || this.io.inFlight > 0) return any;
     throw new IoUsageError(
       "no buffer is free: the arena of this Io is used up by others; open a larger one",
     );
   }
 
-  #giveBuffer(buffer: IoBuffer): void {
+  private _giveBuffer(buffer: IoBuffer): void {
     const large = buffer.length === LARGE_BYTES;
-    const kept = large ? this.#large : this.#small;
+    const kept = large ? this._large : this._small;
     if (kept.length < (large ? LARGE_KEPT_MAX : SMALL_KEPT_MAX)) kept.push(buffer);
     else this.io.releaseBuffer(buffer);
   }
 
   /** The backend itself failed: nothing completes any more. */
-  #abandon(error: unknown): void {
-    this.#failure = { error };
-    const all = [...this.#inFlight.filter((one) => one !== undefined), ...this.#waiting.splice(0)];
-    this.#inFlight.length = 0;
+  private _abandon(error: unknown): void {
+    this._failure = { error };
+    const all = [...this._inFlight.filter((one) => one !== undefined), ...this._waiting.splice(0)];
+    this._inFlight.length = 0;
     for (const operation of all) {
       // Its buffer may still be in flight.
       operation!.buffer = undefined;
-      this.#finish(operation!, error);
+      this._finish(operation!, error);
     }
   }
 }

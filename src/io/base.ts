@@ -40,6 +40,8 @@ export const PATH_BYTES_MAX = 4095;
 const LEAKS_MAX = 1024;
 /** No operation. */
 const NONE = -1;
+/** Largest integer of 31 bits. */
+const INT31 = 0x7fff_ffff;
 
 const ADVICE: readonly string[] = ["normal", "sequential", "random", "willneed", "dontneed"];
 
@@ -215,19 +217,19 @@ export class ClientIo implements Io {
   readonly completions: CompletionArray;
   readonly leaks: IoLeak[] = [];
 
-  readonly #table: OperationTable;
+  private readonly _table: OperationTable;
   /** Slots that have ended and wait for the poll of this client. */
-  readonly #ended: Int32Array;
-  #endedCount = 0;
-  #inFlight = 0;
-  #disposed = false;
+  private readonly _ended: Int32Array;
+  private _endedCount = 0;
+  private _inFlight = 0;
+  private _disposed = false;
   /** Of the rows in `completions`: kind, and whether somebody took it. */
-  readonly #kinds: Uint8Array;
-  readonly #taken: Uint8Array;
-  #delivered = 0;
+  private readonly _kinds: Uint8Array;
+  private readonly _taken: Uint8Array;
+  private _delivered = 0;
   /** Handle to row, by open addressing; made by the first `take` after a poll. */
-  readonly #rows: Int32Array;
-  #rowsMade = false;
+  private readonly _rows: Int32Array;
+  private _rowsMade = false;
 
   constructor(driver: Backend, name: string) {
     const { capacity } = driver.table;
@@ -236,14 +238,14 @@ export class ClientIo implements Io {
     const unused = driver.clients.indexOf(undefined);
     this.number = unused < 0 ? driver.clients.length : unused;
     driver.clients[this.number] = this;
-    this.#table = driver.table;
+    this._table = driver.table;
     this.completions = new CompletionArray(capacity);
-    this.#ended = new Int32Array(capacity);
-    this.#kinds = new Uint8Array(capacity);
-    this.#taken = new Uint8Array(capacity);
+    this._ended = new Int32Array(capacity);
+    this._kinds = new Uint8Array(capacity);
+    this._taken = new Uint8Array(capacity);
     let size = 8;
     while (size < capacity * 2) size *= 2;
-    this.#rows = new Int32Array(size);
+    this._rows = new Int32Array(size);
   }
 
   get backend(): "uring" | "sync" | "memory" {
@@ -268,21 +270,21 @@ export class ClientIo implements Io {
     return this.driver.arena.largestFreeBytes;
   }
   get capacity(): number {
-    return this.#table.capacity;
+    return this._table.capacity;
   }
   get available(): number {
-    return this.#table.capacity - this.#table.used;
+    return this._table.capacity - this._table.used;
   }
   get inFlight(): number {
-    return this.#inFlight;
+    return this._inFlight;
   }
   /** Completions that the next poll will deliver. */
   get ready(): number {
-    return this.#endedCount;
+    return this._endedCount;
   }
 
   client(name: string): Io {
-    this.#check();
+    this._check();
     return new ClientIo(this.driver, name);
   }
 
@@ -293,20 +295,20 @@ export class ClientIo implements Io {
     return this.driver.wallClock();
   }
   random(bytes: Uint8Array): void {
-    this.#check();
+    this._check();
     this.driver.random(bytes);
   }
   crc32c(bytes: Uint8Array, seed = 0): number {
     return this.driver.crc32c(bytes, seed);
   }
   crc32cBuffer(buffer: IoBuffer, offset: number, length: number, seed = 0): number {
-    const owned = this.#buffer(buffer);
+    const owned = this._buffer(buffer);
     checkRange(owned, offset, length);
     return this.driver.crc32cBuffer(owned, offset, length, seed);
   }
 
   acquireBuffer(bytes: number = this.driver.blockSize): IoBuffer | undefined {
-    this.#check();
+    this._check();
     if (!Number.isSafeInteger(bytes) || bytes < 1) {
       throw new IoUsageError(`a buffer has at least 1 byte, not ${bytes}`);
     }
@@ -321,38 +323,38 @@ export class ClientIo implements Io {
 
   releaseBuffer(buffer: IoBuffer): void {
     if (!this.driver.alive) return;
-    this.#check();
-    const owned = this.#buffer(buffer);
-    this.#checkIdle(owned);
+    this._check();
+    const owned = this._buffer(buffer);
+    this._checkIdle(owned);
     owned.released = true;
     this.driver.buffers.delete(owned);
     this.driver.arena.give(owned.offset, owned.length);
   }
 
   open(path: string, options: OpenOptions, handle: number): IoFile {
-    this.#check();
+    this._check();
     const checked = checkOpenOptions(options);
-    const admitted = this.#path(
+    const admitted = this._path(
       path,
       checked.read ? checked.write ? "both" : "read" : "write",
     );
-    this.#checkHandle(handle);
+    this._checkHandle(handle);
     const file = this.driver.makeFile(admitted, checked);
-    const slot = this.#take(Kind.open, handle, file, undefined);
+    const slot = this._take(Kind.open, handle, file, undefined);
     this.driver.startOpen(slot, file);
     return file;
   }
 
   close(file: IoFile, handle: number): void {
-    const open = this.#file(file);
-    this.#checkHandle(handle);
+    const open = this._file(file);
+    this._checkHandle(handle);
     if (open.inFlight > 0) {
       throw new IoUsageError(
-        `close of ${open.path} with ${this.#operationsOn(open)} in flight: wait for them first`,
+        `close of ${open.path} with ${this._operationsOn(open)} in flight: wait for them first`,
       );
     }
     open.state = "closing";
-    const slot = this.#take(Kind.close, handle, open, undefined);
+    const slot = this._take(Kind.close, handle, open, undefined);
     this.driver.startClose(slot, open);
   }
 
@@ -364,11 +366,11 @@ export class ClientIo implements Io {
     offset: number,
     handle: number,
   ): void {
-    const open = this.#file(file);
-    const owned = this.#buffer(buffer);
-    this.#checkTransfer(open, owned, bufferOffset, length, offset);
-    this.#checkHandle(handle);
-    const slot = this.#take(Kind.read, handle, open, owned);
+    const open = this._file(file);
+    const owned = this._buffer(buffer);
+    this._checkTransfer(open, owned, bufferOffset, length, offset);
+    this._checkHandle(handle);
+    const slot = this._take(Kind.read, handle, open, owned);
     this.driver.startRead(slot, open, owned, bufferOffset, length, offset);
   }
 
@@ -381,27 +383,27 @@ export class ClientIo implements Io {
     flags: number,
     handle: number,
   ): void {
-    const open = this.#file(file);
-    const owned = this.#buffer(buffer);
-    this.#checkTransfer(open, owned, bufferOffset, length, offset);
+    const open = this._file(file);
+    const owned = this._buffer(buffer);
+    this._checkTransfer(open, owned, bufferOffset, length, offset);
     if (flags !== 0 && flags !== DSYNC) {
       throw new IoUsageError(`flags of a write are 0 or DSYNC (${DSYNC}), not ${flags}`);
     }
-    this.#checkHandle(handle);
-    const slot = this.#take(Kind.write, handle, open, owned);
+    this._checkHandle(handle);
+    const slot = this._take(Kind.write, handle, open, owned);
     this.driver.startWrite(slot, open, owned, bufferOffset, length, offset, flags);
   }
 
   fsync(file: IoFile, handle: number): void {
-    const open = this.#file(file);
-    this.#checkHandle(handle);
-    this.driver.startSync(this.#take(Kind.fsync, handle, open, undefined), open, false);
+    const open = this._file(file);
+    this._checkHandle(handle);
+    this.driver.startSync(this._take(Kind.fsync, handle, open, undefined), open, false);
   }
 
   fdatasync(file: IoFile, handle: number): void {
-    const open = this.#file(file);
-    this.#checkHandle(handle);
-    this.driver.startSync(this.#take(Kind.fdatasync, handle, open, undefined), open, true);
+    const open = this._file(file);
+    this._checkHandle(handle);
+    this.driver.startSync(this._take(Kind.fdatasync, handle, open, undefined), open, true);
   }
 
   stat(target: IoFile | string, handle: number): IoStat {
@@ -415,138 +417,138 @@ export class ClientIo implements Io {
       modifiedMillis: 0,
     };
     if (typeof target === "string") {
-      this.#check();
-      const path = this.#path(target, "read");
-      this.#checkHandle(handle);
-      this.driver.startStat(this.#take(Kind.stat, handle, undefined, undefined), path, stat);
+      this._check();
+      const path = this._path(target, "read");
+      this._checkHandle(handle);
+      this.driver.startStat(this._take(Kind.stat, handle, undefined, undefined), path, stat);
     } else {
-      const open = this.#file(target);
-      this.#checkHandle(handle);
-      this.driver.startStat(this.#take(Kind.stat, handle, open, undefined), open, stat);
+      const open = this._file(target);
+      this._checkHandle(handle);
+      this.driver.startStat(this._take(Kind.stat, handle, open, undefined), open, stat);
     }
     return stat;
   }
 
   truncate(file: IoFile, size: number, handle: number): void {
-    const open = this.#file(file);
+    const open = this._file(file);
     checkOffset("size", size);
-    this.#checkHandle(handle);
-    this.driver.startTruncate(this.#take(Kind.truncate, handle, open, undefined), open, size);
+    this._checkHandle(handle);
+    this.driver.startTruncate(this._take(Kind.truncate, handle, open, undefined), open, size);
   }
 
   allocate(file: IoFile, offset: number, length: number, handle: number): void {
-    const open = this.#file(file);
+    const open = this._file(file);
     checkOffset("offset", offset);
     checkOffset("length", length);
     checkOffset("offset + length", offset + length);
-    this.#checkHandle(handle);
-    const slot = this.#take(Kind.allocate, handle, open, undefined);
+    this._checkHandle(handle);
+    const slot = this._take(Kind.allocate, handle, open, undefined);
     this.driver.startAllocate(slot, open, offset, length);
   }
 
   advise(file: IoFile, offset: number, length: number, advice: IoAdvice, handle: number): void {
-    const open = this.#file(file);
+    const open = this._file(file);
     checkOffset("offset", offset);
     checkOffset("length", length);
     if (!ADVICE.includes(advice)) {
       throw new IoUsageError(`advice is one of ${ADVICE.join(", ")}, not ${String(advice)}`);
     }
-    this.#checkHandle(handle);
-    const slot = this.#take(Kind.advise, handle, open, undefined);
+    this._checkHandle(handle);
+    const slot = this._take(Kind.advise, handle, open, undefined);
     this.driver.startAdvise(slot, open, offset, length, advice);
   }
 
   rename(from: string, to: string, handle: number): void {
-    this.#check();
-    const source = this.#path(from, "both");
-    const target = this.#path(to, "both");
-    this.#checkHandle(handle);
-    const slot = this.#take(Kind.rename, handle, undefined, undefined);
+    this._check();
+    const source = this._path(from, "both");
+    const target = this._path(to, "both");
+    this._checkHandle(handle);
+    const slot = this._take(Kind.rename, handle, undefined, undefined);
     this.driver.startRename(slot, source, target);
   }
 
   link(from: string, to: string, handle: number): void {
-    this.#check();
-    const source = this.#path(from, "both");
-    const target = this.#path(to, "both");
-    this.#checkHandle(handle);
-    const slot = this.#take(Kind.link, handle, undefined, undefined);
+    this._check();
+    const source = this._path(from, "both");
+    const target = this._path(to, "both");
+    this._checkHandle(handle);
+    const slot = this._take(Kind.link, handle, undefined, undefined);
     this.driver.startLink(slot, source, target);
   }
 
   remove(path: string, handle: number): void {
-    this.#check();
-    const admitted = this.#path(path, "write");
-    this.#checkHandle(handle);
-    this.driver.startRemove(this.#take(Kind.remove, handle, undefined, undefined), admitted);
+    this._check();
+    const admitted = this._path(path, "write");
+    this._checkHandle(handle);
+    this.driver.startRemove(this._take(Kind.remove, handle, undefined, undefined), admitted);
   }
 
   syncDirectory(path: string, handle: number): void {
-    this.#check();
-    const admitted = this.#path(path, "read");
-    this.#checkHandle(handle);
-    const slot = this.#take(Kind.syncDirectory, handle, undefined, undefined);
+    this._check();
+    const admitted = this._path(path, "read");
+    this._checkHandle(handle);
+    const slot = this._take(Kind.syncDirectory, handle, undefined, undefined);
     this.driver.startSyncDirectory(slot, admitted);
   }
 
   lock(file: IoFile): number {
-    return this.driver.lock(this.#file(file));
+    return this.driver.lock(this._file(file));
   }
   statFs(file: IoFile): IoFileSystem {
-    return this.driver.statFs(this.#file(file));
+    return this.driver.statFs(this._file(file));
   }
   alignment(file: IoFile): IoAlignment {
-    return this.driver.alignment(this.#file(file));
+    return this.driver.alignment(this._file(file));
   }
   noCopyOnWrite(file: IoFile): number {
-    return this.driver.noCopyOnWrite(this.#file(file));
+    return this.driver.noCopyOnWrite(this._file(file));
   }
   identity(): IoIdentity {
-    this.#check();
+    this._check();
     return this.driver.identity();
   }
   listDirectory(path: string): IoDirectoryEntry[] {
-    this.#check();
-    return this.driver.listDirectory(this.#path(path, "read"));
+    this._check();
+    return this.driver.listDirectory(this._path(path, "read"));
   }
   createDirectories(path: string): string[] {
-    this.#check();
-    return this.driver.createDirectories(this.#path(path, "write"));
+    this._check();
+    return this.driver.createDirectories(this._path(path, "write"));
   }
 
   poll(): number {
-    this.#check();
+    this._check();
     this.driver.drain();
-    return this.#deliver();
+    return this._deliver();
   }
 
   park(timeoutMicros = Infinity): number {
-    this.#check();
+    this._check();
     if (!(timeoutMicros >= 0)) {
       throw new IoUsageError(`park takes microseconds, 0 or more, not ${timeoutMicros}`);
     }
-    if (this.#endedCount === 0 && this.#inFlight > 0) this.driver.block(this, timeoutMicros);
+    if (this._endedCount === 0 && this._inFlight > 0) this.driver.block(this, timeoutMicros);
     else this.driver.drain();
-    return this.#deliver();
+    return this._deliver();
   }
 
   async wait(): Promise<void> {
-    this.#check();
+    this._check();
     // What the caller still submits in this turn goes out together.
     await undefined;
-    if (this.#inFlight === 0) return;
-    if (this.#endedCount > 0) return this.driver.pause();
-    this.#check();
+    if (this._inFlight === 0) return;
+    if (this._endedCount > 0) return this.driver.pause();
+    this._check();
     await this.driver.wakeup(this);
   }
 
   take(handle: number): number | undefined {
     const { completions } = this;
     if (completions.length === 0) return undefined;
-    const rows = this.#rows;
+    const rows = this._rows;
     const mask = rows.length - 1;
-    if (!this.#rowsMade) {
-      this.#rowsMade = true;
+    if (!this._rowsMade) {
+      this._rowsMade = true;
       rows.fill(NONE);
       for (let row = 0; row < completions.length; row++) {
         let i = hashOf(completions.userData[row]) & mask;
@@ -557,35 +559,35 @@ export class ClientIo implements Io {
     for (let i = hashOf(handle) & mask; rows[i] >= 0; i = (i + 1) & mask) {
       const row = rows[i];
       if (completions.userData[row] !== handle) continue;
-      if (this.#taken[row] !== 0) return undefined;
-      this.#taken[row] = 1;
+      if (this._taken[row] !== 0) return undefined;
+      this._taken[row] = 1;
       return completions.res[row];
     }
     return undefined;
   }
 
   [Symbol.dispose](): void {
-    if (this.#disposed) return;
+    if (this._disposed) return;
     const { driver } = this;
     if (!driver.alive || driver.disposed) {
-      this.#disposed = true;
+      this._disposed = true;
       return;
     }
     if (this.number > 0) {
-      if (this.#inFlight > 0) {
+      if (this._inFlight > 0) {
         throw new IoUsageError(
-          `client ${this.name} has ${this.#inFlight} operations in flight: poll them first`,
+          `client ${this.name} has ${this._inFlight} operations in flight: poll them first`,
         );
       }
       const held = [...driver.buffers].filter((buffer) => buffer.client === this.number).length;
       if (held > 0) {
         throw new IoUsageError(`client ${this.name} holds ${held} buffers: release them first`);
       }
-      this.#disposed = true;
+      this._disposed = true;
       driver.clients[this.number] = undefined;
       return;
     }
-    this.#disposed = true;
+    this._disposed = true;
     const held = driver.buffers.size;
     try {
       driver.free();
@@ -600,38 +602,38 @@ export class ClientIo implements Io {
 
   /** For backends: an operation of this client has ended. */
   enqueue(slot: number): void {
-    this.#ended[this.#endedCount++] = slot;
+    this._ended[this._endedCount++] = slot;
   }
 
-  #deliver(): number {
+  private _deliver(): number {
     const { completions } = this;
-    if (completions.length > 0) this.#findLeaks();
-    const count = this.#endedCount;
-    this.#endedCount = 0;
-    this.#delivered = count;
-    this.#rowsMade = false;
-    const { handle, kind, res } = this.#table;
+    if (completions.length > 0) this._findLeaks();
+    const count = this._endedCount;
+    this._endedCount = 0;
+    this._delivered = count;
+    this._rowsMade = false;
+    const { handle, kind, res } = this._table;
     for (let row = 0; row < count; row++) {
-      const slot = this.#ended[row];
+      const slot = this._ended[row];
       completions.userData[row] = handle[slot];
       completions.res[row] = res[slot];
-      this.#kinds[row] = kind[slot];
-      this.#taken[row] = 0;
-      this.#settle(slot);
+      this._kinds[row] = kind[slot];
+      this._taken[row] = 0;
+      this._settle(slot);
     }
     completions.length = count;
     return count;
   }
 
   /** The caller knows of the end of an operation: what it had marked is free again. */
-  #settle(slot: number): void {
+  private _settle(slot: number): void {
     const { fileOf, bufferOf } = this.driver;
     const file = fileOf[slot];
     if (file !== undefined) {
       fileOf[slot] = undefined;
       file.inFlight--;
-      const kind = this.#table.kind[slot];
-      if (kind === Kind.open) file.state = this.#table.res[slot] < 0 ? "closed" : "open";
+      const kind = this._table.kind[slot];
+      if (kind === Kind.open) file.state = this._table.res[slot] < 0 ? "closed" : "open";
       else if (kind === Kind.close) file.state = "closed";
     }
     const buffer = bufferOf[slot];
@@ -639,29 +641,29 @@ export class ClientIo implements Io {
       bufferOf[slot] = undefined;
       buffer.slot = NONE;
     }
-    this.#inFlight--;
-    this.#table.give(slot);
+    this._inFlight--;
+    this._table.give(slot);
   }
 
-  #findLeaks(): void {
+  private _findLeaks(): void {
     const { completions } = this;
-    for (let row = 0; row < this.#delivered && row < completions.length; row++) {
-      if (this.#taken[row] === 0 && this.leaks.length < LEAKS_MAX) {
+    for (let row = 0; row < this._delivered && row < completions.length; row++) {
+      if (this._taken[row] === 0 && this.leaks.length < LEAKS_MAX) {
         this.leaks.push({
           handle: completions.userData[row],
-          operation: KIND_NAMES[this.#kinds[row]],
+          operation: KIND_NAMES[this._kinds[row]],
         });
       }
     }
   }
 
-  #check(): void {
+  private _check(): void {
     this.driver.check();
-    if (this.#disposed) throw new IoClosedError(`client ${this.name} was disposed of`);
+    if (this._disposed) throw new IoClosedError(`client ${this.name} was disposed of`);
   }
 
-  #file(file: IoFile): OpenFile {
-    this.#check();
+  private _file(file: IoFile): OpenFile {
+    this._check();
     if (!(file instanceof OpenFile) || file.backend !== this.driver) {
       throw new IoUsageError("this is no file of this Io");
     }
@@ -675,7 +677,7 @@ export class ClientIo implements Io {
     return file;
   }
 
-  #buffer(buffer: IoBuffer): ArenaBuffer {
+  private _buffer(buffer: IoBuffer): ArenaBuffer {
     if (!(buffer instanceof ArenaBuffer) || buffer.backend !== this.driver) {
       throw new IoUsageError("this is no buffer of this Io");
     }
@@ -683,18 +685,34 @@ export class ClientIo implements Io {
     return buffer;
   }
 
-  #checkIdle(buffer: ArenaBuffer): void {
+  private _checkIdle(buffer: ArenaBuffer): void {
     if (buffer.slot === NONE) return;
-    const operation = KIND_NAMES[this.#table.kind[buffer.slot]];
+    const operation = KIND_NAMES[this._table.kind[buffer.slot]];
     throw new IoUsageError(
-      `this buffer is in flight: ${operation} with handle ${this.#table.handle[buffer.slot]} on ${
+      `this buffer is in flight: ${operation} with handle ${this._table.handle[buffer.slot]} on ${
         this.driver.fileOf[buffer.slot]?.path
       } owns it until its completion was polled`,
     );
   }
 
-  #checkTransfer(
+  /** Throws when a transfer cannot be. The plain ones are let through by a few comparisons of numbers. */
+  private _checkTransfer(
     file: OpenFile,
+    buffer: ArenaBuffer,
+    bufferOffset: number,
+    length: number,
+    offset: number,
+  ): void {
+    // Masked with 31 bits, a number stays itself when it is an integer of those.
+    if (
+      (bufferOffset & INT31) !== bufferOffset || (length & INT31) !== length ||
+      (offset & INT31) !== offset || bufferOffset + length > buffer.length ||
+      buffer.slot !== NONE || length > TRANSFER_BYTES_MAX
+    ) this._examineTransfer(buffer, bufferOffset, length, offset);
+    if (file.options.direct) this._checkDirect(file, bufferOffset, length, offset);
+  }
+
+  private _examineTransfer(
     buffer: ArenaBuffer,
     bufferOffset: number,
     length: number,
@@ -703,45 +721,55 @@ export class ClientIo implements Io {
     checkRange(buffer, bufferOffset, length);
     checkOffset("offset", offset);
     checkOffset("offset + length", offset + length);
-    this.#checkIdle(buffer);
-    if (!file.options.direct) return;
+    this._checkIdle(buffer);
+  }
+
+  private _checkDirect(
+    file: OpenFile,
+    bufferOffset: number,
+    length: number,
+    offset: number,
+  ): void {
     const alignment = this.driver.alignment(file);
     if (alignment.offset === 0) return;
+    // Alignments are powers of two: the low bits of any safe integer tell.
+    const low = alignment.offset - 1;
+    if (((offset | length) & low) === 0 && (bufferOffset & (alignment.memory - 1)) === 0) return;
     checkAligned("offset", offset, alignment.offset, file);
     checkAligned("length", length, alignment.offset, file);
     checkAligned("offset in the buffer", bufferOffset, alignment.memory, file);
   }
 
-  #path(path: string, access: "read" | "write" | "both"): string {
+  private _path(path: string, access: "read" | "write" | "both"): string {
     checkPath(path);
     return this.driver.admitPath(path, access);
   }
 
-  #checkHandle(handle: number): void {
+  private _checkHandle(handle: number): void {
     if (!Number.isSafeInteger(handle)) {
       throw new IoUsageError(`an operation handle is a safe integer, not ${String(handle)}`);
     }
-    const slot = this.#table.find(this.number, handle);
+    const slot = this._table.find(this.number, handle);
     if (slot >= 0) {
       throw new IoUsageError(
-        `handle ${handle} is in flight already: ${KIND_NAMES[this.#table.kind[slot]]}`,
+        `handle ${handle} is in flight already: ${KIND_NAMES[this._table.kind[slot]]}`,
       );
     }
-    if (this.#table.used === this.#table.capacity) {
+    if (this._table.used === this._table.capacity) {
       throw new IoFullError(
-        `${this.#table.capacity} operations are in flight, which is the capacity: poll first`,
+        `${this._table.capacity} operations are in flight, which is the capacity: poll first`,
       );
     }
     this.driver.admitOperation();
   }
 
-  #take(
+  private _take(
     kind: number,
     handle: number,
     file: OpenFile | undefined,
     buffer: ArenaBuffer | undefined,
   ): number {
-    const slot = this.#table.take(kind, this.number, handle);
+    const slot = this._table.take(kind, this.number, handle);
     if (file !== undefined) {
       this.driver.fileOf[slot] = file;
       file.inFlight++;
@@ -750,14 +778,14 @@ export class ClientIo implements Io {
       this.driver.bufferOf[slot] = buffer;
       buffer.slot = slot;
     }
-    this.#inFlight++;
+    this._inFlight++;
     return slot;
   }
 
-  #operationsOn(file: OpenFile): string {
+  private _operationsOn(file: OpenFile): string {
     const names: string[] = [];
     this.driver.fileOf.forEach((other, slot) => {
-      if (other === file) names.push(KIND_NAMES[this.#table.kind[slot]]);
+      if (other === file) names.push(KIND_NAMES[this._table.kind[slot]]);
     });
     return names.join(", ");
   }

@@ -42,10 +42,10 @@ export class OperationTable {
   /** Slots that are taken. */
   used = 0;
 
-  readonly #free: Int32Array;
+  private readonly _free: Int32Array;
   /** Open addressing; -1 is empty. At most half full, so that probes stay short. */
-  readonly #hash: Int32Array;
-  readonly #mask: number;
+  private readonly _hash: Int32Array;
+  private readonly _mask: number;
 
   constructor(capacity: number) {
     this.capacity = capacity;
@@ -53,40 +53,40 @@ export class OperationTable {
     this.client = new Int32Array(capacity);
     this.handle = new Float64Array(capacity);
     this.res = new Int32Array(capacity);
-    this.#free = new Int32Array(capacity);
-    for (let i = 0; i < capacity; i++) this.#free[i] = capacity - 1 - i;
+    this._free = new Int32Array(capacity);
+    for (let i = 0; i < capacity; i++) this._free[i] = capacity - 1 - i;
     let size = 8;
     while (size < capacity * 2) size *= 2;
-    this.#hash = new Int32Array(size).fill(-1);
-    this.#mask = size - 1;
+    this._hash = new Int32Array(size).fill(-1);
+    this._mask = size - 1;
   }
 
   /** The slot of an operation in flight, or -1. */
   find(client: number, handle: number): number {
-    const mask = this.#mask;
+    const mask = this._mask;
     for (let i = hashOf(client, handle) & mask;; i = (i + 1) & mask) {
-      const slot = this.#hash[i];
+      const slot = this._hash[i];
       if (slot < 0 || (this.handle[slot] === handle && this.client[slot] === client)) return slot;
     }
   }
 
   /** Takes a slot; the caller has checked that one is free and that the handle is not in flight. */
   take(kind: number, client: number, handle: number): number {
-    const slot = this.#free[this.capacity - 1 - this.used++];
+    const slot = this._free[this.capacity - 1 - this.used++];
     this.kind[slot] = kind;
     this.client[slot] = client;
     this.handle[slot] = handle;
-    const mask = this.#mask;
+    const mask = this._mask;
     let i = hashOf(client, handle) & mask;
-    while (this.#hash[i] >= 0) i = (i + 1) & mask;
-    this.#hash[i] = slot;
+    while (this._hash[i] >= 0) i = (i + 1) & mask;
+    this._hash[i] = slot;
     return slot;
   }
 
   /** Gives a slot back. */
   give(slot: number): void {
-    const mask = this.#mask;
-    const hash = this.#hash;
+    const mask = this._mask;
+    const hash = this._hash;
     let hole = hashOf(this.client[slot], this.handle[slot]) & mask;
     while (hash[hole] !== slot) hole = (hole + 1) & mask;
     // Moves later entries of the same run back over the hole, so that no tombstones pile up.
@@ -98,7 +98,7 @@ export class OperationTable {
       }
     }
     hash[hole] = -1;
-    this.#free[this.capacity - this.used--] = slot;
+    this._free[this.capacity - this.used--] = slot;
   }
 }
 

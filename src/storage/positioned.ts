@@ -75,20 +75,20 @@ interface Lane {
 export class PositionedFile implements Disposable {
   /** The `Io` that it was opened on. */
   readonly io: Io;
-  readonly #client: Io;
-  readonly #borrowed: boolean;
-  readonly #file: IoFile;
-  readonly #unitBytes: number;
-  readonly #kept: IoBuffer[] = [];
-  readonly #lanes: (Lane | undefined)[] = new Array(BUFFERS_MAX).fill(undefined);
-  #closed = false;
+  private readonly _client: Io;
+  private readonly _borrowed: boolean;
+  private readonly _file: IoFile;
+  private readonly _unitBytes: number;
+  private readonly _kept: IoBuffer[] = [];
+  private readonly _lanes: (Lane | undefined)[] = new Array(BUFFERS_MAX).fill(undefined);
+  private _closed = false;
 
   private constructor(io: Io, client: Io, file: IoFile, borrowed: boolean) {
     this.io = io;
-    this.#client = client;
-    this.#file = file;
-    this.#borrowed = borrowed;
-    this.#unitBytes = file.options.direct ? Math.max(1, client.alignment(file).offset) : 1;
+    this._client = client;
+    this._file = file;
+    this._borrowed = borrowed;
+    this._unitBytes = file.options.direct ? Math.max(1, client.alignment(file).offset) : 1;
   }
 
   /**
@@ -117,24 +117,24 @@ export class PositionedFile implements Disposable {
 
   /** The absolute path that it was opened by. */
   get path(): string {
-    return this.#file.path;
+    return this._file.path;
   }
 
   /** Fills `bytes` from `offset` on. @throws {PositionedError} at the end of the file, or when it fails. */
   preadAt(offset: number, bytes: ArrayBufferView): void {
-    this.#check();
+    this._check();
     const into = bytesOf(bytes);
     checkOffset(offset, into.length);
-    if (into.length <= LARGE_BYTES && this.#readOnce(offset, into)) return;
-    this.#batch([{ offset, bytes: into }], false);
+    if (into.length <= LARGE_BYTES && this._readOnce(offset, into)) return;
+    this._batch([{ offset, bytes: into }], false);
   }
 
   /** Writes all of `bytes` at `offset`. @throws {PositionedError} when it fails. */
   pwriteAt(offset: number, bytes: ArrayBufferView): void {
-    this.#check();
+    this._check();
     const from = bytesOf(bytes);
     checkOffset(offset, from.length);
-    this.#batch([{ offset, bytes: from }], true);
+    this._batch([{ offset, bytes: from }], true);
   }
 
   /**
@@ -142,33 +142,33 @@ export class PositionedFile implements Disposable {
    * batch before anything is submitted; a failure is thrown when all have ended, the first by index.
    */
   preadBatch(entries: readonly PositionedEntry[]): void {
-    this.#check();
-    this.#batch(checked(entries, this.#unitBytes), false);
+    this._check();
+    this._batch(checked(entries, this._unitBytes), false);
   }
 
   /** Writes every entry; otherwise like {@linkcode PositionedFile.preadBatch}. Entries have no order. */
   pwriteBatch(entries: readonly PositionedEntry[]): void {
-    this.#check();
-    this.#batch(checked(entries, this.#unitBytes), true);
+    this._check();
+    this._batch(checked(entries, this._unitBytes), true);
   }
 
   /** Makes durable what was written. @throws {IoError} */
   datasync(): void {
-    this.#check();
-    this.#client.fdatasync(this.#file, OPEN_HANDLE);
-    const res = awaited(this.#client, OPEN_HANDLE);
+    this._check();
+    this._client.fdatasync(this._file, OPEN_HANDLE);
+    const res = awaited(this._client, OPEN_HANDLE);
     if (res < 0) throw ioErrorOf(res, "fdatasync", this.path);
   }
 
   /** Closes the file. Throws {@linkcode IoError} when that fails; it is closed then, too. */
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#client.close(this.#file, OPEN_HANDLE);
-    const res = awaited(this.#client, OPEN_HANDLE);
-    for (const buffer of this.#kept.splice(0)) this.#client.releaseBuffer(buffer);
-    this.#client[Symbol.dispose]();
-    if (this.#borrowed) returnIo();
+    if (this._closed) return;
+    this._closed = true;
+    this._client.close(this._file, OPEN_HANDLE);
+    const res = awaited(this._client, OPEN_HANDLE);
+    for (const buffer of this._kept.splice(0)) this._client.releaseBuffer(buffer);
+    this._client[Symbol.dispose]();
+    if (this._borrowed) returnIo();
     if (res < 0) throw ioErrorOf(res, "close", this.path);
   }
 
@@ -177,14 +177,14 @@ export class PositionedFile implements Disposable {
   }
 
   /** The plain case, with little around it: one operation, all of it there. */
-  #readOnce(offset: number, into: Uint8Array): boolean {
+  private _readOnce(offset: number, into: Uint8Array): boolean {
     const { length } = into;
-    const buffer = this.#takeBuffer(length);
+    const buffer = this._takeBuffer(length);
     if (buffer === undefined) return false;
-    const client = this.#client;
+    const client = this._client;
     try {
       if (buffer.length < length) return false;
-      client.readAt(this.#file, buffer, 0, length, offset, 0);
+      client.readAt(this._file, buffer, 0, length, offset, 0);
       const res = awaited(client, 0);
       if (res === length) {
         const { bytes } = buffer;
@@ -192,12 +192,12 @@ export class PositionedFile implements Disposable {
       }
       return res === length;
     } finally {
-      this.#giveBuffer(buffer);
+      this._giveBuffer(buffer);
     }
   }
 
-  #batch(entries: readonly { offset: number; bytes: Uint8Array }[], writes: boolean): void {
-    const client = this.#client;
+  private _batch(entries: readonly { offset: number; bytes: Uint8Array }[], writes: boolean): void {
+    const client = this._client;
     let next = 0;
     let busy = 0;
     let failed: PositionedError | undefined;
@@ -207,18 +207,18 @@ export class PositionedFile implements Disposable {
     };
     while (next < entries.length || busy > 0) {
       while (next < entries.length && client.available > 0 && misuse === undefined) {
-        const at = this.#lanes.indexOf(undefined);
+        const at = this._lanes.indexOf(undefined);
         const { length } = entries[next].bytes;
-        const buffer = at < 0 ? undefined : this.#takeBuffer(length);
+        const buffer = at < 0 ? undefined : this._takeBuffer(length);
         if (buffer === undefined) break;
         const lane: Lane = { buffer, index: next++, done: 0, retries: 0 };
-        this.#lanes[at] = lane;
+        this._lanes[at] = lane;
         busy++;
         try {
-          this.#submit(at, lane, entries[lane.index], writes);
+          this._submit(at, lane, entries[lane.index], writes);
         } catch (error) {
           misuse = { error };
-          busy -= this.#leave(at);
+          busy -= this._leave(at);
         }
       }
       if (busy === 0) {
@@ -231,14 +231,14 @@ export class PositionedFile implements Disposable {
       const { completions } = client;
       for (let row = 0; row < completions.length; row++) {
         const at = completions.userData[row];
-        const lane = this.#lanes[at]!;
+        const lane = this._lanes[at]!;
         const entry = entries[lane.index];
         const res = completions.res[row];
-        const error = this.#advance(lane, entry, writes, res);
+        const error = this._advance(lane, entry, writes, res);
         if (error !== undefined) fail(error, lane.index);
         if (error === undefined && lane.done < entry.bytes.length) {
-          this.#submit(at, lane, entry, writes);
-        } else busy -= this.#leave(at);
+          this._submit(at, lane, entry, writes);
+        } else busy -= this._leave(at);
       }
       completions.clear();
     }
@@ -246,18 +246,23 @@ export class PositionedFile implements Disposable {
     if (failed !== undefined) throw failed;
   }
 
-  #submit(at: number, lane: Lane, entry: { offset: number; bytes: Uint8Array }, writes: boolean) {
+  private _submit(
+    at: number,
+    lane: Lane,
+    entry: { offset: number; bytes: Uint8Array },
+    writes: boolean,
+  ) {
     const { buffer, done } = lane;
     const { offset, bytes } = entry;
     const piece = Math.min(buffer.length, bytes.length - done);
     if (writes) {
       buffer.bytes.set(piece === bytes.length ? bytes : bytes.subarray(done, done + piece));
-      this.#client.writeAt(this.#file, buffer, 0, piece, offset + done, 0, at);
-    } else this.#client.readAt(this.#file, buffer, 0, piece, offset + done, at);
+      this._client.writeAt(this._file, buffer, 0, piece, offset + done, 0, at);
+    } else this._client.readAt(this._file, buffer, 0, piece, offset + done, at);
   }
 
   /** What a `res` did to an entry; gives the error that it ends with. */
-  #advance(
+  private _advance(
     lane: Lane,
     { offset, bytes }: { offset: number; bytes: Uint8Array },
     writes: boolean,
@@ -274,7 +279,7 @@ export class PositionedFile implements Disposable {
       if (res > 0) bytes.set(lane.buffer.bytes.subarray(0, res), lane.done);
       lane.done += res;
       // A direct read that does not end at a block has met the end of the file.
-      const over = res === 0 || res % this.#unitBytes !== 0;
+      const over = res === 0 || res % this._unitBytes !== 0;
       if (!over || lane.done === bytes.length) return undefined;
       const at = offset + lane.done;
       const message = `read of ${this.path}: the file ends at byte ${at}, before byte ${
@@ -282,36 +287,36 @@ export class PositionedFile implements Disposable {
       }`;
       return new IoError(message, "UnexpectedEof", 0, operation, this.path, at);
     }
-    const progress = res - res % this.#unitBytes;
+    const progress = res - res % this._unitBytes;
     lane.done += progress;
     if (progress > 0) return undefined;
     return ++lane.retries > RETRIES_MAX ? failure(-EIO) : undefined;
   }
 
   /** The lane is free again: 1. */
-  #leave(at: number): number {
-    this.#giveBuffer(this.#lanes[at]!.buffer);
-    this.#lanes[at] = undefined;
+  private _leave(at: number): number {
+    this._giveBuffer(this._lanes[at]!.buffer);
+    this._lanes[at] = undefined;
     return 1;
   }
 
-  #takeBuffer(bytes: number): IoBuffer | undefined {
-    const { blockSize } = this.#client;
+  private _takeBuffer(bytes: number): IoBuffer | undefined {
+    const { blockSize } = this._client;
     if (bytes > blockSize) {
-      const large = this.#client.acquireBuffer(Math.min(bytes, LARGE_BYTES));
+      const large = this._client.acquireBuffer(Math.min(bytes, LARGE_BYTES));
       if (large !== undefined) return large;
     }
-    return this.#kept.pop() ?? this.#client.acquireBuffer(blockSize);
+    return this._kept.pop() ?? this._client.acquireBuffer(blockSize);
   }
 
-  #giveBuffer(buffer: IoBuffer): void {
-    const keep = buffer.length === this.#client.blockSize && this.#kept.length < BUFFERS_KEPT;
-    if (keep) this.#kept.push(buffer);
-    else this.#client.releaseBuffer(buffer);
+  private _giveBuffer(buffer: IoBuffer): void {
+    const keep = buffer.length === this._client.blockSize && this._kept.length < BUFFERS_KEPT;
+    if (keep) this._kept.push(buffer);
+    else this._client.releaseBuffer(buffer);
   }
 
-  #check(): void {
-    if (this.#closed) throw new IoClosedError(`${this.path} is closed`);
+  private _check(): void {
+    if (this._closed) throw new IoClosedError(`${this.path} is closed`);
   }
 }
 

@@ -148,61 +148,61 @@ class Registered {
 /** The policy, over any `Io`. */
 export class StoragePolicy implements StorageIo {
   readonly io: Io;
-  readonly #client: Io;
-  readonly #ownsIo: boolean;
-  #closed = false;
+  private readonly _client: Io;
+  private readonly _ownsIo: boolean;
+  private _closed = false;
 
   // Files, by slot; the generation makes an fd of a slot unlike the one before.
-  readonly #files: (Registered | undefined)[];
-  readonly #generations: Float64Array;
+  private readonly _files: (Registered | undefined)[];
+  private readonly _generations: Float64Array;
 
   // Chunks, by number, which is that of their buffer.
-  readonly #bufferBytes: number;
-  readonly #buffers: IoBuffer[] = [];
-  readonly #freeChunks: Int32Array;
-  #freeChunkCount: number;
-  readonly #chunkFile: (Registered | undefined)[];
-  readonly #chunkOffset: Float64Array;
-  readonly #chunkLength: Int32Array;
-  readonly #chunkDone: Int32Array;
-  readonly #chunkRetries: Int32Array;
+  private readonly _bufferBytes: number;
+  private readonly _buffers: IoBuffer[] = [];
+  private readonly _freeChunks: Int32Array;
+  private _freeChunkCount: number;
+  private readonly _chunkFile: (Registered | undefined)[];
+  private readonly _chunkOffset: Float64Array;
+  private readonly _chunkLength: Int32Array;
+  private readonly _chunkDone: Int32Array;
+  private readonly _chunkRetries: Int32Array;
   /** 1: handed to the `Io`. */
-  readonly #chunkOut: Uint8Array;
+  private readonly _chunkOut: Uint8Array;
   /** 1: one of a queue of appends. */
-  readonly #chunkAppends: Uint8Array;
+  private readonly _chunkAppends: Uint8Array;
   /** Next in the queue of appends, or among those to hand over. */
-  readonly #chunkNext: Int32Array;
+  private readonly _chunkNext: Int32Array;
   /** Its tokens, linked, and the bytes in it of the first one, which may have begun in another. */
-  readonly #chunkFirst: Int32Array;
-  readonly #chunkLast: Int32Array;
-  readonly #chunkFirstBytes: Int32Array;
+  private readonly _chunkFirst: Int32Array;
+  private readonly _chunkLast: Int32Array;
+  private readonly _chunkFirstBytes: Int32Array;
 
   // Tokens, by slot.
-  readonly #tokens: Float64Array;
-  readonly #tokenFile: (Registered | undefined)[];
-  readonly #tokenRes: Int32Array;
-  readonly #tokenError: Int32Array;
-  readonly #tokenParts: Int32Array;
-  readonly #tokenStart: Float64Array;
+  private readonly _tokens: Float64Array;
+  private readonly _tokenFile: (Registered | undefined)[];
+  private readonly _tokenRes: Int32Array;
+  private readonly _tokenError: Int32Array;
+  private readonly _tokenParts: Int32Array;
+  private readonly _tokenStart: Float64Array;
   /** Next in a chunk, or among syncs. */
-  readonly #tokenNext: Int32Array;
+  private readonly _tokenNext: Int32Array;
   /** Of a sync: writes before it that have not ended. Of a write: -1. */
-  readonly #tokenAwaits: Int32Array;
-  readonly #freeTokens: Int32Array;
-  #freeTokenCount: number;
+  private readonly _tokenAwaits: Int32Array;
+  private readonly _freeTokens: Int32Array;
+  private _freeTokenCount: number;
   /** Ended, in order, as a ring. */
-  readonly #ended: Int32Array;
-  #endedFrom = 0;
-  #endedCount = 0;
+  private readonly _ended: Int32Array;
+  private _endedFrom = 0;
+  private _endedCount = 0;
 
   // To hand over: chunks and syncs for which the Io had no room.
-  #headReady = NONE;
-  #tailReady = NONE;
-  #headReadySync = NONE;
-  #tailReadySync = NONE;
+  private _headReady = NONE;
+  private _tailReady = NONE;
+  private _headReadySync = NONE;
+  private _tailReadySync = NONE;
 
-  #nextToken = 1;
-  #sinceFlush = 0;
+  private _nextToken = 1;
+  private _sinceFlush = 0;
 
   /** @param ownsIo The `Io` ends with this. */
   constructor(io: Io, ownsIo: boolean, options: StorageOptions = {}) {
@@ -211,120 +211,120 @@ export class StoragePolicy implements StorageIo {
     const buffers = integer("buffers", options.buffers ?? BUFFERS, 1, 1 << 16);
     const bufferBytes = integer("bufferBytes", options.bufferBytes ?? BUFFER_BYTES, 1, 1 << 30);
     this.io = io;
-    this.#ownsIo = ownsIo;
-    this.#client = io.client("storage");
-    this.#bufferBytes = Math.ceil(bufferBytes / io.blockSize) * io.blockSize;
+    this._ownsIo = ownsIo;
+    this._client = io.client("storage");
+    this._bufferBytes = Math.ceil(bufferBytes / io.blockSize) * io.blockSize;
     for (let i = 0; i < buffers; i++) {
-      const buffer = this.#client.acquireBuffer(this.#bufferBytes);
+      const buffer = this._client.acquireBuffer(this._bufferBytes);
       if (buffer === undefined) {
-        this.#release();
+        this._release();
         throw new BufferExhaustedError(
-          `the arena has no room for ${buffers} buffers of ${this.#bufferBytes} bytes: ask for ` +
+          `the arena has no room for ${buffers} buffers of ${this._bufferBytes} bytes: ask for ` +
             "fewer or smaller ones, or open the Io with a larger arena",
         );
       }
-      this.#buffers.push(buffer);
+      this._buffers.push(buffer);
     }
-    this.#files = new Array(files).fill(undefined);
-    this.#generations = new Float64Array(files).fill(1);
-    this.#freeChunks = Int32Array.from({ length: buffers }, (_, i) => buffers - 1 - i);
-    this.#freeChunkCount = buffers;
-    this.#chunkFile = new Array(buffers).fill(undefined);
-    this.#chunkOffset = new Float64Array(buffers);
-    this.#chunkLength = new Int32Array(buffers);
-    this.#chunkDone = new Int32Array(buffers);
-    this.#chunkRetries = new Int32Array(buffers);
-    this.#chunkOut = new Uint8Array(buffers);
-    this.#chunkAppends = new Uint8Array(buffers);
-    this.#chunkNext = new Int32Array(buffers);
-    this.#chunkFirst = new Int32Array(buffers);
-    this.#chunkLast = new Int32Array(buffers);
-    this.#chunkFirstBytes = new Int32Array(buffers);
-    this.#tokens = new Float64Array(tokens);
-    this.#tokenFile = new Array(tokens).fill(undefined);
-    this.#tokenRes = new Int32Array(tokens);
-    this.#tokenError = new Int32Array(tokens);
-    this.#tokenParts = new Int32Array(tokens);
-    this.#tokenStart = new Float64Array(tokens);
-    this.#tokenNext = new Int32Array(tokens);
-    this.#tokenAwaits = new Int32Array(tokens);
-    this.#freeTokens = Int32Array.from({ length: tokens }, (_, i) => tokens - 1 - i);
-    this.#freeTokenCount = tokens;
-    this.#ended = new Int32Array(tokens);
+    this._files = new Array(files).fill(undefined);
+    this._generations = new Float64Array(files).fill(1);
+    this._freeChunks = Int32Array.from({ length: buffers }, (_, i) => buffers - 1 - i);
+    this._freeChunkCount = buffers;
+    this._chunkFile = new Array(buffers).fill(undefined);
+    this._chunkOffset = new Float64Array(buffers);
+    this._chunkLength = new Int32Array(buffers);
+    this._chunkDone = new Int32Array(buffers);
+    this._chunkRetries = new Int32Array(buffers);
+    this._chunkOut = new Uint8Array(buffers);
+    this._chunkAppends = new Uint8Array(buffers);
+    this._chunkNext = new Int32Array(buffers);
+    this._chunkFirst = new Int32Array(buffers);
+    this._chunkLast = new Int32Array(buffers);
+    this._chunkFirstBytes = new Int32Array(buffers);
+    this._tokens = new Float64Array(tokens);
+    this._tokenFile = new Array(tokens).fill(undefined);
+    this._tokenRes = new Int32Array(tokens);
+    this._tokenError = new Int32Array(tokens);
+    this._tokenParts = new Int32Array(tokens);
+    this._tokenStart = new Float64Array(tokens);
+    this._tokenNext = new Int32Array(tokens);
+    this._tokenAwaits = new Int32Array(tokens);
+    this._freeTokens = Int32Array.from({ length: tokens }, (_, i) => tokens - 1 - i);
+    this._freeTokenCount = tokens;
+    this._ended = new Int32Array(tokens);
   }
 
   get pendingCount(): number {
-    return this.#tokens.length - this.#freeTokenCount;
+    return this._tokens.length - this._freeTokenCount;
   }
 
   // Files
 
   registerFd(file: File): IoFd {
-    this.#check();
+    this._check();
     if (typeof file === "number") {
       throw new BadFdError("a number is no file: open it by File.open(path, options, storage.io)");
     }
-    const slot = this.#files.indexOf(undefined);
+    const slot = this._files.indexOf(undefined);
     if (slot < 0) {
-      throw new QueueFullError(`${this.#files.length} files are registered, which is the limit`);
+      throw new QueueFullError(`${this._files.length} files are registered, which is the limit`);
     }
     let unitBytes = 1;
     try {
-      const { offset } = this.#client.alignment(file.ioFile);
+      const { offset } = this._client.alignment(file.ioFile);
       if (file.ioFile.options.direct) unitBytes = Math.max(1, offset);
     } catch (error) {
       if (!(error instanceof IoUsageError)) throw error;
       throw new BadFdError(`this file cannot be registered: ${error.message}`);
     }
-    if (this.#bufferBytes % unitBytes !== 0) {
+    if (this._bufferBytes % unitBytes !== 0) {
       throw new IoUsageError(
         `direct I/O on ${file.path} needs buffers in multiples of ${unitBytes} bytes: open the ` +
           "storage with such `bufferBytes`",
       );
     }
-    if (this.#client.available === 0) {
+    if (this._client.available === 0) {
       throw new QueueFullError("no operation of the Io is free to ask for the size: poll first");
     }
-    const size = this.#sizeOf(file);
-    const fd = this.#generations[slot] * FILES_MAX + slot;
-    this.#files[slot] = new Registered(file, fd, unitBytes, size);
+    const size = this._sizeOf(file);
+    const fd = this._generations[slot] * FILES_MAX + slot;
+    this._files[slot] = new Registered(file, fd, unitBytes, size);
     return fd as IoFd;
   }
 
   /** The size now: one operation, waited for; what else ends meanwhile is not lost. */
-  #sizeOf(file: File): number {
-    const handle = this.#buffers.length + this.#tokens.length;
-    const stat = this.#client.stat(file.ioFile, handle);
+  private _sizeOf(file: File): number {
+    const handle = this._buffers.length + this._tokens.length;
+    const stat = this._client.stat(file.ioFile, handle);
     let res: number | undefined;
     while (res === undefined) {
-      this.#client.park();
-      res = this.#take(handle);
+      this._client.park();
+      res = this._take(handle);
     }
     if (res < 0) throw new StorageIoError(`stat of ${file.path}`, -res);
     return stat.size;
   }
 
   deregisterFd(fd: IoFd): void {
-    this.#check();
-    const registered = this.#file(fd);
+    this._check();
+    const registered = this._file(fd);
     if (registered.pending > 0) {
       throw new BusyError(
         `${registered.pending} operations are pending on ${registered.file.path}: poll them first`,
       );
     }
-    this.#forget(registered);
+    this._forget(registered);
   }
 
-  #forget(registered: Registered): void {
+  private _forget(registered: Registered): void {
     const slot = registered.fd % FILES_MAX;
-    this.#files[slot] = undefined;
-    this.#generations[slot]++;
+    this._files[slot] = undefined;
+    this._generations[slot]++;
     // What was written is written; a close that fails changes nothing about it.
     registered.file.close().catch(() => {});
   }
 
-  #file(fd: IoFd): Registered {
-    const registered = this.#files[fd % FILES_MAX];
+  private _file(fd: IoFd): Registered {
+    const registered = this._files[fd % FILES_MAX];
     if (registered === undefined || registered.fd !== fd) {
       throw new BadFdError(`no file is registered as ${String(fd)}`);
     }
@@ -334,82 +334,82 @@ export class StoragePolicy implements StorageIo {
   // Submissions. Everything is checked before anything is changed.
 
   submitWrite(fd: IoFd, data: ArrayBufferView, offset: number): number {
-    this.#check();
-    const file = this.#file(fd);
+    this._check();
+    const file = this._file(fd);
     const bytes = bytesOf(data);
     const { length } = bytes;
     checkOffset(offset, length);
-    this.#checkAligned(file, offset, length);
-    const chunks = Math.ceil(length / this.#bufferBytes);
-    this.#checkRoom(chunks, length);
-    const token = this.#takeToken(file, length, offset);
-    if (length === 0) return this.#submitted(token, true);
+    this._checkAligned(file, offset, length);
+    const chunks = Math.ceil(length / this._bufferBytes);
+    this._checkRoom(chunks, length);
+    const token = this._takeToken(file, length, offset);
+    if (length === 0) return this._submitted(token, true);
     file.writes++;
-    this.#tokenParts[token] = chunks;
-    for (let at = 0; at < length; at += this.#bufferBytes) {
-      const size = Math.min(this.#bufferBytes, length - at);
-      const chunk = this.#takeChunk(file, token, bytes, at, size, offset + at);
-      this.#chunkAppends[chunk] = 0;
-      this.#ready(chunk);
+    this._tokenParts[token] = chunks;
+    for (let at = 0; at < length; at += this._bufferBytes) {
+      const size = Math.min(this._bufferBytes, length - at);
+      const chunk = this._takeChunk(file, token, bytes, at, size, offset + at);
+      this._chunkAppends[chunk] = 0;
+      this._ready(chunk);
     }
     file.placed = Math.max(file.placed, offset + length);
     file.end = Math.max(file.end, offset + length);
-    return this.#submitted(token, false);
+    return this._submitted(token, false);
   }
 
   submitAppend(fd: IoFd, data: ArrayBufferView): number {
-    this.#check();
-    const file = this.#file(fd);
+    this._check();
+    const file = this._file(fd);
     const bytes = bytesOf(data);
     const { length } = bytes;
     checkOffset(file.end, length);
-    this.#checkAligned(file, file.end, length);
+    this._checkAligned(file, file.end, length);
     const tail = file.tailChunk;
-    const joins = tail !== NONE && this.#chunkOut[tail] === 0 &&
-      this.#chunkLength[tail] + length <= this.#bufferBytes &&
-      this.#chunkOffset[tail] + this.#chunkLength[tail] === file.end;
-    const chunks = joins ? 0 : Math.ceil(length / this.#bufferBytes);
-    this.#checkRoom(chunks, length);
-    const token = this.#takeToken(file, length, file.end);
-    if (length === 0) return this.#submitted(token, true);
+    const joins = tail !== NONE && this._chunkOut[tail] === 0 &&
+      this._chunkLength[tail] + length <= this._bufferBytes &&
+      this._chunkOffset[tail] + this._chunkLength[tail] === file.end;
+    const chunks = joins ? 0 : Math.ceil(length / this._bufferBytes);
+    this._checkRoom(chunks, length);
+    const token = this._takeToken(file, length, file.end);
+    if (length === 0) return this._submitted(token, true);
     file.writes++;
     if (joins) {
-      this.#tokenParts[token] = 1;
-      this.#buffers[tail].bytes.set(bytes, this.#chunkLength[tail]);
-      this.#chunkLength[tail] += length;
-      this.#tokenNext[this.#chunkLast[tail]] = token;
-      this.#chunkLast[tail] = token;
+      this._tokenParts[token] = 1;
+      this._buffers[tail].bytes.set(bytes, this._chunkLength[tail]);
+      this._chunkLength[tail] += length;
+      this._tokenNext[this._chunkLast[tail]] = token;
+      this._chunkLast[tail] = token;
     } else {
-      this.#tokenParts[token] = chunks;
-      for (let at = 0; at < length; at += this.#bufferBytes) {
-        const size = Math.min(this.#bufferBytes, length - at);
-        const chunk = this.#takeChunk(file, token, bytes, at, size, file.end + at);
-        this.#chunkAppends[chunk] = 1;
+      this._tokenParts[token] = chunks;
+      for (let at = 0; at < length; at += this._bufferBytes) {
+        const size = Math.min(this._bufferBytes, length - at);
+        const chunk = this._takeChunk(file, token, bytes, at, size, file.end + at);
+        this._chunkAppends[chunk] = 1;
         if (file.tailChunk === NONE) file.headChunk = chunk;
-        else this.#chunkNext[file.tailChunk] = chunk;
+        else this._chunkNext[file.tailChunk] = chunk;
         file.tailChunk = chunk;
       }
     }
     file.end += length;
-    return this.#submitted(token, false);
+    return this._submitted(token, false);
   }
 
   submitDatasync(fd: IoFd): number {
-    this.#check();
-    const file = this.#file(fd);
-    this.#checkRoom(0, 0);
-    const token = this.#takeToken(file, 0, 0);
-    this.#tokenAwaits[token] = file.writes;
-    if (file.writes === 0) this.#readySync(token);
+    this._check();
+    const file = this._file(fd);
+    this._checkRoom(0, 0);
+    const token = this._takeToken(file, 0, 0);
+    this._tokenAwaits[token] = file.writes;
+    if (file.writes === 0) this._readySync(token);
     else {
       if (file.tailSync === NONE) file.headSync = token;
-      else this.#tokenNext[file.tailSync] = token;
+      else this._tokenNext[file.tailSync] = token;
       file.tailSync = token;
     }
-    return this.#submitted(token, false);
+    return this._submitted(token, false);
   }
 
-  #checkAligned(file: Registered, offset: number, length: number): void {
+  private _checkAligned(file: Registered, offset: number, length: number): void {
     const { unitBytes } = file;
     if (offset % unitBytes === 0 && length % unitBytes === 0) return;
     throw new IoUsageError(
@@ -418,33 +418,33 @@ export class StoragePolicy implements StorageIo {
     );
   }
 
-  #checkRoom(chunks: number, length: number): void {
-    if (this.#freeTokenCount === 0) {
-      throw new QueueFullError(`${this.#tokens.length} operations are pending, which is the limit`);
+  private _checkRoom(chunks: number, length: number): void {
+    if (this._freeTokenCount === 0) {
+      throw new QueueFullError(`${this._tokens.length} operations are pending, which is the limit`);
     }
-    if (chunks > this.#freeChunkCount) {
+    if (chunks > this._freeChunkCount) {
       throw new BufferExhaustedError(
-        `${length} bytes need ${chunks} buffers of ${this.#bufferBytes} bytes, and of ` +
-          `${this.#buffers.length} are ${this.#freeChunkCount} free: poll first`,
+        `${length} bytes need ${chunks} buffers of ${this._bufferBytes} bytes, and of ` +
+          `${this._buffers.length} are ${this._freeChunkCount} free: poll first`,
       );
     }
   }
 
-  #takeToken(file: Registered, length: number, start: number): number {
-    const token = this.#freeTokens[--this.#freeTokenCount];
-    this.#tokens[token] = this.#nextToken++;
-    this.#tokenFile[token] = file;
-    this.#tokenRes[token] = length;
-    this.#tokenError[token] = 0;
-    this.#tokenParts[token] = 0;
-    this.#tokenStart[token] = start;
-    this.#tokenNext[token] = NONE;
-    this.#tokenAwaits[token] = NONE;
+  private _takeToken(file: Registered, length: number, start: number): number {
+    const token = this._freeTokens[--this._freeTokenCount];
+    this._tokens[token] = this._nextToken++;
+    this._tokenFile[token] = file;
+    this._tokenRes[token] = length;
+    this._tokenError[token] = 0;
+    this._tokenParts[token] = 0;
+    this._tokenStart[token] = start;
+    this._tokenNext[token] = NONE;
+    this._tokenAwaits[token] = NONE;
     file.pending++;
     return token;
   }
 
-  #takeChunk(
+  private _takeChunk(
     file: Registered,
     token: number,
     bytes: Uint8Array,
@@ -452,102 +452,102 @@ export class StoragePolicy implements StorageIo {
     size: number,
     offset: number,
   ): number {
-    const chunk = this.#freeChunks[--this.#freeChunkCount];
+    const chunk = this._freeChunks[--this._freeChunkCount];
     const part = size === bytes.length ? bytes : bytes.subarray(at, at + size);
-    this.#buffers[chunk].bytes.set(part);
-    this.#chunkFile[chunk] = file;
-    this.#chunkOffset[chunk] = offset;
-    this.#chunkLength[chunk] = size;
-    this.#chunkDone[chunk] = 0;
-    this.#chunkRetries[chunk] = 0;
-    this.#chunkOut[chunk] = 0;
-    this.#chunkNext[chunk] = NONE;
-    this.#chunkFirst[chunk] = this.#chunkLast[chunk] = token;
-    this.#chunkFirstBytes[chunk] = size;
+    this._buffers[chunk].bytes.set(part);
+    this._chunkFile[chunk] = file;
+    this._chunkOffset[chunk] = offset;
+    this._chunkLength[chunk] = size;
+    this._chunkDone[chunk] = 0;
+    this._chunkRetries[chunk] = 0;
+    this._chunkOut[chunk] = 0;
+    this._chunkNext[chunk] = NONE;
+    this._chunkFirst[chunk] = this._chunkLast[chunk] = token;
+    this._chunkFirstBytes[chunk] = size;
     return chunk;
   }
 
-  #submitted(token: number, over: boolean): number {
-    const number = this.#tokens[token];
-    this.#sinceFlush++;
-    if (over) this.#end(token);
+  private _submitted(token: number, over: boolean): number {
+    const number = this._tokens[token];
+    this._sinceFlush++;
+    if (over) this._end(token);
     return number;
   }
 
   // Handing over
 
-  #ready(chunk: number): void {
-    this.#chunkNext[chunk] = NONE;
-    if (this.#tailReady === NONE) this.#headReady = chunk;
-    else this.#chunkNext[this.#tailReady] = chunk;
-    this.#tailReady = chunk;
+  private _ready(chunk: number): void {
+    this._chunkNext[chunk] = NONE;
+    if (this._tailReady === NONE) this._headReady = chunk;
+    else this._chunkNext[this._tailReady] = chunk;
+    this._tailReady = chunk;
   }
 
-  #readySync(token: number): void {
-    this.#tokenNext[token] = NONE;
-    if (this.#tailReadySync === NONE) this.#headReadySync = token;
-    else this.#tokenNext[this.#tailReadySync] = token;
-    this.#tailReadySync = token;
+  private _readySync(token: number): void {
+    this._tokenNext[token] = NONE;
+    if (this._tailReadySync === NONE) this._headReadySync = token;
+    else this._tokenNext[this._tailReadySync] = token;
+    this._tailReadySync = token;
   }
 
   /** Gives the `Io` what it has room for. */
-  #handOver(): void {
-    while (this.#headReady !== NONE) {
-      const chunk = this.#headReady;
-      const next = this.#chunkNext[chunk];
-      if (!this.#write(chunk)) return;
-      this.#headReady = next;
-      if (next === NONE) this.#tailReady = NONE;
+  private _handOver(): void {
+    while (this._headReady !== NONE) {
+      const chunk = this._headReady;
+      const next = this._chunkNext[chunk];
+      if (!this._write(chunk)) return;
+      this._headReady = next;
+      if (next === NONE) this._tailReady = NONE;
     }
-    for (let slot = 0; slot < this.#files.length; slot++) {
-      const head = this.#files[slot]?.headChunk ?? NONE;
-      if (head !== NONE && this.#chunkOut[head] === 0 && !this.#write(head)) return;
+    for (let slot = 0; slot < this._files.length; slot++) {
+      const head = this._files[slot]?.headChunk ?? NONE;
+      if (head !== NONE && this._chunkOut[head] === 0 && !this._write(head)) return;
     }
-    while (this.#headReadySync !== NONE) {
-      const token = this.#headReadySync;
-      const next = this.#tokenNext[token];
-      if (!this.#sync(token)) return;
-      this.#headReadySync = next;
-      if (next === NONE) this.#tailReadySync = NONE;
+    while (this._headReadySync !== NONE) {
+      const token = this._headReadySync;
+      const next = this._tokenNext[token];
+      if (!this._sync(token)) return;
+      this._headReadySync = next;
+      if (next === NONE) this._tailReadySync = NONE;
     }
   }
 
   /** Whether the `Io` took it. */
-  #write(chunk: number): boolean {
-    if (this.#client.available === 0) return false;
-    const file = this.#chunkFile[chunk]!;
-    const done = this.#chunkDone[chunk];
+  private _write(chunk: number): boolean {
+    if (this._client.available === 0) return false;
+    const file = this._chunkFile[chunk]!;
+    const done = this._chunkDone[chunk];
     try {
-      this.#client.writeAt(
+      this._client.writeAt(
         file.file.ioFile,
-        this.#buffers[chunk],
+        this._buffers[chunk],
         done,
-        this.#chunkLength[chunk] - done,
-        this.#chunkOffset[chunk] + done,
+        this._chunkLength[chunk] - done,
+        this._chunkOffset[chunk] + done,
         0,
         chunk,
       );
-      this.#chunkOut[chunk] = 1;
+      this._chunkOut[chunk] = 1;
     } catch (error) {
       if (error instanceof IoFullError) return false;
       if (!(error instanceof IoUsageError)) throw error;
       // The file was closed under this.
-      this.#chunkOut[chunk] = 1;
-      this.#chunkOver(chunk, -EBADF);
+      this._chunkOut[chunk] = 1;
+      this._chunkOver(chunk, -EBADF);
     }
     return true;
   }
 
-  #sync(token: number): boolean {
-    if (this.#client.available === 0) return false;
+  private _sync(token: number): boolean {
+    if (this._client.available === 0) return false;
     try {
-      const { ioFile } = this.#tokenFile[token]!.file;
-      this.#client.fdatasync(ioFile, this.#buffers.length + token);
+      const { ioFile } = this._tokenFile[token]!.file;
+      this._client.fdatasync(ioFile, this._buffers.length + token);
     } catch (error) {
       if (error instanceof IoFullError) return false;
       if (!(error instanceof IoUsageError)) throw error;
-      this.#tokenError[token] = -EBADF;
-      this.#end(token);
+      this._tokenError[token] = -EBADF;
+      this._end(token);
     }
     return true;
   }
@@ -555,52 +555,52 @@ export class StoragePolicy implements StorageIo {
   // Ends
 
   /** The rows of the last poll of the client; gives the `res` of one handle, if it is among them. */
-  #take(wanted: number): number | undefined {
-    const { completions } = this.#client;
+  private _take(wanted: number): number | undefined {
+    const { completions } = this._client;
     let found: number | undefined;
     for (let row = 0; row < completions.length; row++) {
       const handle = completions.userData[row];
       const res = completions.res[row];
       if (handle === wanted) found = res;
-      else if (handle < this.#buffers.length) this.#chunkEnded(handle, res);
-      else this.#syncEnded(handle - this.#buffers.length, res);
+      else if (handle < this._buffers.length) this._chunkEnded(handle, res);
+      else this._syncEnded(handle - this._buffers.length, res);
     }
     completions.clear();
     return found;
   }
 
-  #chunkEnded(chunk: number, res: number): void {
-    const file = this.#chunkFile[chunk]!;
+  private _chunkEnded(chunk: number, res: number): void {
+    const file = this._chunkFile[chunk]!;
     const progress = res > 0 ? res - res % file.unitBytes : 0;
-    this.#chunkDone[chunk] += progress;
-    const over = this.#chunkDone[chunk] >= this.#chunkLength[chunk];
+    this._chunkDone[chunk] += progress;
+    const over = this._chunkDone[chunk] >= this._chunkLength[chunk];
     const again = !over && (progress > 0 || res === 0 || res === -EINTR || res === -EAGAIN);
-    if (again && (progress > 0 || ++this.#chunkRetries[chunk] <= RETRIES_MAX)) {
-      this.#chunkOut[chunk] = 0;
+    if (again && (progress > 0 || ++this._chunkRetries[chunk] <= RETRIES_MAX)) {
+      this._chunkOut[chunk] = 0;
       // One of appends is the first of its queue, and found there.
-      if (this.#chunkAppends[chunk] === 0) this.#ready(chunk);
+      if (this._chunkAppends[chunk] === 0) this._ready(chunk);
       return;
     }
-    this.#chunkOver(chunk, over ? 0 : res < 0 ? res : -EIO);
+    this._chunkOver(chunk, over ? 0 : res < 0 ? res : -EIO);
   }
 
   /** A chunk has ended, with an error or without: so have its parts of tokens. */
-  #chunkOver(chunk: number, error: number): void {
-    const file = this.#chunkFile[chunk]!;
-    const appends = this.#chunkAppends[chunk] === 1;
-    const done = this.#chunkDone[chunk];
-    if (done > 0) file.written = Math.max(file.written, this.#chunkOffset[chunk] + done);
+  private _chunkOver(chunk: number, error: number): void {
+    const file = this._chunkFile[chunk]!;
+    const appends = this._chunkAppends[chunk] === 1;
+    const done = this._chunkDone[chunk];
+    if (done > 0) file.written = Math.max(file.written, this._chunkOffset[chunk] + done);
     if (error < 0) file.failed = true;
     if (appends) {
-      file.headChunk = this.#chunkNext[chunk];
+      file.headChunk = this._chunkNext[chunk];
       if (file.headChunk === NONE) file.tailChunk = NONE;
     }
-    const failed = this.#partsOver(chunk, done, error, appends);
+    const failed = this._partsOver(chunk, done, error, appends);
     if (appends && error < 0) {
       // Nothing goes behind a hole.
       while (file.headChunk !== NONE) {
-        const next = this.#chunkNext[file.headChunk];
-        this.#partsOver(file.headChunk, 0, -ECANCELED, true);
+        const next = this._chunkNext[file.headChunk];
+        this._partsOver(file.headChunk, 0, -ECANCELED, true);
         file.headChunk = next;
       }
       file.tailChunk = NONE;
@@ -615,160 +615,163 @@ export class StoragePolicy implements StorageIo {
   }
 
   /** Ends the parts of a chunk, and frees it; gives the offset where the first failed token began. */
-  #partsOver(chunk: number, done: number, error: number, appends: boolean): number {
+  private _partsOver(chunk: number, done: number, error: number, appends: boolean): number {
     let failed = Infinity;
     let at = 0;
     let code = error;
-    const last = this.#chunkLast[chunk];
-    for (let token = this.#chunkFirst[chunk];;) {
-      const next = this.#tokenNext[token];
-      const isFirst = token === this.#chunkFirst[chunk];
-      at += isFirst ? this.#chunkFirstBytes[chunk] : this.#tokenRes[token];
+    const last = this._chunkLast[chunk];
+    for (let token = this._chunkFirst[chunk];;) {
+      const next = this._tokenNext[token];
+      const isFirst = token === this._chunkFirst[chunk];
+      at += isFirst ? this._chunkFirstBytes[chunk] : this._tokenRes[token];
       if (at > done && code < 0) {
-        failed = Math.min(failed, this.#tokenStart[token]);
-        if (this.#tokenError[token] === 0) this.#tokenError[token] = code;
+        failed = Math.min(failed, this._tokenStart[token]);
+        if (this._tokenError[token] === 0) this._tokenError[token] = code;
         if (appends) code = -ECANCELED;
       }
-      if (--this.#tokenParts[token] === 0) this.#writeEnded(token);
+      if (--this._tokenParts[token] === 0) this._writeEnded(token);
       if (token === last) break;
       token = next;
     }
-    this.#chunkFile[chunk] = undefined;
-    this.#freeChunks[this.#freeChunkCount++] = chunk;
+    this._chunkFile[chunk] = undefined;
+    this._freeChunks[this._freeChunkCount++] = chunk;
     return failed;
   }
 
-  #writeEnded(token: number): void {
-    const file = this.#tokenFile[token]!;
+  private _writeEnded(token: number): void {
+    const file = this._tokenFile[token]!;
     file.writes--;
-    const number = this.#tokens[token];
+    const number = this._tokens[token];
     let sync = file.headSync;
     let previous = NONE;
     while (sync !== NONE) {
-      const next = this.#tokenNext[sync];
-      if (this.#tokens[sync] > number && --this.#tokenAwaits[sync] === 0) {
+      const next = this._tokenNext[sync];
+      if (this._tokens[sync] > number && --this._tokenAwaits[sync] === 0) {
         if (previous === NONE) file.headSync = next;
-        else this.#tokenNext[previous] = next;
+        else this._tokenNext[previous] = next;
         if (file.tailSync === sync) file.tailSync = previous;
-        this.#readySync(sync);
+        this._readySync(sync);
       } else previous = sync;
       sync = next;
     }
-    this.#end(token);
+    this._end(token);
   }
 
-  #syncEnded(token: number, res: number): void {
+  private _syncEnded(token: number, res: number): void {
     const interrupted = res === -EINTR || res === -EAGAIN;
     // A sync has no parts: its column counts how often it was tried again.
-    if (interrupted && ++this.#tokenParts[token] <= RETRIES_MAX) {
-      this.#readySync(token);
+    if (interrupted && ++this._tokenParts[token] <= RETRIES_MAX) {
+      this._readySync(token);
       return;
     }
-    this.#tokenError[token] = Math.min(res, 0);
-    this.#end(token);
+    this._tokenError[token] = Math.min(res, 0);
+    this._end(token);
   }
 
-  #end(token: number): void {
-    const { length } = this.#ended;
-    this.#ended[(this.#endedFrom + this.#endedCount++) % length] = token;
-    this.#tokenFile[token]!.pending--;
+  private _end(token: number): void {
+    const { length } = this._ended;
+    this._ended[(this._endedFrom + this._endedCount++) % length] = token;
+    this._tokenFile[token]!.pending--;
   }
 
   // Turns
 
   flush(): number {
-    this.#check();
-    this.#turn();
-    const count = this.#sinceFlush;
-    this.#sinceFlush = 0;
+    this._check();
+    this._turn();
+    const count = this._sinceFlush;
+    this._sinceFlush = 0;
     return count;
   }
 
   /** Hands over, and takes what has ended, until neither goes on by itself. */
-  #turn(): void {
-    this.#handOver();
-    while (this.#client.inFlight > 0 && this.#client.poll() > 0) {
-      this.#take(NONE);
-      this.#handOver();
+  private _turn(): void {
+    this._handOver();
+    while (this._client.inFlight > 0 && this._client.poll() > 0) {
+      this._take(NONE);
+      this._handOver();
     }
   }
 
   pollCompletions(out: CompletionArray): number {
-    this.#check();
+    this._check();
     if (!(out instanceof CompletionArray)) {
       throw new IoUsageError("completions are polled into a CompletionArray");
     }
-    this.#turn();
+    this._turn();
     let count = 0;
-    while (this.#endedCount > 0 && out.length < out.capacity) {
-      const token = this.#ended[this.#endedFrom];
-      const error = this.#tokenError[token];
-      out.push(this.#tokens[token], error < 0 ? error : this.#tokenRes[token], 0);
-      this.#endedFrom = (this.#endedFrom + 1) % this.#ended.length;
-      this.#endedCount--;
-      this.#tokenFile[token] = undefined;
-      this.#freeTokens[this.#freeTokenCount++] = token;
+    while (this._endedCount > 0 && out.length < out.capacity) {
+      const token = this._ended[this._endedFrom];
+      const error = this._tokenError[token];
+      out.push(this._tokens[token], error < 0 ? error : this._tokenRes[token], 0);
+      this._endedFrom = (this._endedFrom + 1) % this._ended.length;
+      this._endedCount--;
+      this._tokenFile[token] = undefined;
+      this._freeTokens[this._freeTokenCount++] = token;
       count++;
     }
     return count;
   }
 
   park(timeoutMicros = Infinity): void {
-    this.#check();
-    const deadline = this.#client.now() + timeoutMicros;
-    this.#turn();
-    while (this.#endedCount === 0 && this.pendingCount > 0) {
-      const left = deadline - this.#client.now();
+    this._check();
+    const client = this._client;
+    const deadline = timeoutMicros === Infinity ? Infinity : client.now() + timeoutMicros;
+    this._handOver();
+    // Submits and waits in one call where it can.
+    while (this._endedCount === 0 && this.pendingCount > 0) {
+      const left = deadline === Infinity ? Infinity : deadline - client.now();
       // Others hold all operations of the Io, and cannot give them back while this one blocks.
-      if (left <= 0 || this.#client.inFlight === 0) return;
-      this.#client.park(left);
-      this.#take(NONE);
-      this.#turn();
+      if (left <= 0 || client.inFlight === 0) break;
+      client.park(left);
+      this._take(NONE);
+      this._handOver();
     }
+    this._turn();
   }
 
   async wait(): Promise<void> {
-    this.#check();
-    this.#turn();
-    while (this.#endedCount === 0 && this.pendingCount > 0) {
-      if (this.#client.inFlight > 0) await this.#client.wait();
+    this._check();
+    this._turn();
+    while (this._endedCount === 0 && this.pendingCount > 0) {
+      if (this._client.inFlight > 0) await this._client.wait();
       else await new Promise((resolve) => setTimeout(resolve, RETRY_MILLIS));
-      if (this.#closed) return;
-      this.#turn();
+      if (this._closed) return;
+      this._turn();
     }
   }
 
   close(): void {
-    if (this.#closed) return;
+    if (this._closed) return;
     // What was polled for or not, it reaches the files.
-    this.#turn();
-    while (this.pendingCount > this.#endedCount) {
-      if (this.#client.inFlight === 0) {
+    this._turn();
+    while (this.pendingCount > this._endedCount) {
+      if (this._client.inFlight === 0) {
         throw new BusyError(
           "other users of this Io hold all of its operations: let them poll first",
         );
       }
-      this.#client.park();
-      this.#take(NONE);
-      this.#turn();
+      this._client.park();
+      this._take(NONE);
+      this._turn();
     }
-    this.#closed = true;
-    for (const registered of this.#files) if (registered !== undefined) this.#forget(registered);
-    this.#release();
+    this._closed = true;
+    for (const registered of this._files) if (registered !== undefined) this._forget(registered);
+    this._release();
   }
 
   [Symbol.dispose](): void {
     this.close();
   }
 
-  #release(): void {
-    for (const buffer of this.#buffers) this.#client.releaseBuffer(buffer);
-    this.#client[Symbol.dispose]();
-    if (this.#ownsIo) this.io[Symbol.dispose]();
+  private _release(): void {
+    for (const buffer of this._buffers) this._client.releaseBuffer(buffer);
+    this._client[Symbol.dispose]();
+    if (this._ownsIo) this.io[Symbol.dispose]();
   }
 
-  #check(): void {
-    if (this.#closed) throw new ClosedError("this storage was closed");
+  private _check(): void {
+    if (this._closed) throw new ClosedError("this storage was closed");
   }
 }
 
