@@ -4,12 +4,12 @@
  * alternating. The reference is built from the same liburing archive with -O2, and has the same set-up
  * flags, a registered file and a registered buffer.
  */
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import process from "node:process";
 import { host } from "../src/host/host.ts";
 import { OPEN_FLAG, type RegisteredBuffer, Ring, type RingFile } from "../ring.ts";
+import { buildReference, cString } from "./support/reference.ts";
 import { median, report } from "./support/report.ts";
 
 const ROOT = join(import.meta.dirname!, "..");
@@ -18,23 +18,6 @@ const BLOCK = 4096;
 const ROUNDS = 301;
 /** Batches of one round: some milliseconds, short beside what else a machine does meanwhile. */
 const ROUND_BATCHES = 300;
-
-function buildReference(): string {
-  const target = join(ROOT, "build/bench-nop.so");
-  const archive = [
-    "/usr/lib/x86_64-linux-gnu",
-    "/usr/lib/aarch64-linux-gnu",
-    "/usr/lib64",
-    "/usr/lib",
-  ]
-    .map((directory) => `${directory}/liburing.a`).find((file) => existsSync(file));
-  if (archive === undefined) throw new Error("liburing.a is missing: run ./dev setup");
-  mkdirSync(dirname(target), { recursive: true });
-  execFileSync("gcc", [
-    ...["-O2", "-shared", "-fPIC", "-Wall", "-o", target, join(ROOT, "bench/nop.c"), archive],
-  ]);
-  return target;
-}
 
 /** NOPs through the ring; returns how many had the expected result. */
 function nops(ring: Ring, batches: number): number {
@@ -83,12 +66,12 @@ function time(run: (batches: number) => number): number {
 
 const runtime = host();
 const path = join(ROOT, `build/bench-nop.${process.pid}.data`);
-const reference = runtime.dlopen(buildReference(), {
+const reference = buildReference("nop", {
   reference_open: { arguments: ["buffer"], result: "i32" },
   reference_nop: { arguments: ["u32"], result: "i32" },
   reference_read_fixed: { arguments: ["u32"], result: "i32" },
   reference_close: { arguments: [], result: "i32" },
-}).symbols;
+});
 writeFileSync(path, new Uint8Array(BATCH * BLOCK));
 let missed = false;
 try {
@@ -152,11 +135,4 @@ function measure(
     bar: `at most ${bar}`,
     holds: ratio <= bar,
   });
-}
-
-function cString(text: string): Uint8Array {
-  const bytes = new TextEncoder().encode(`${text}\0`);
-  const memory = new Uint8Array(new ArrayBuffer(bytes.length));
-  memory.set(bytes);
-  return memory;
 }

@@ -1,5 +1,5 @@
 /**
- * fio as the reference: durable overwriting by its io_uring engine.
+ * fio as the reference: durable overwriting and random blocks by its io_uring engine.
  *
  * @module
  */
@@ -40,4 +40,24 @@ export async function overwriteDurably(
   const bytesPerSecond = job.write.bw_bytes;
   const cpu = (job.usr_cpu + job.sys_cpu) / 100;
   return { bytesPerSecond, cpuNanosPerByte: cpu * 1e9 / bytesPerSecond };
+}
+
+/** Random blocks, direct, of a file that {@linkcode fill} wrote: operations a second. */
+export async function randomBlocks(
+  file: string,
+  bytes: number,
+  rw: "randread" | "randwrite",
+  blockBytes: number,
+  depth: number,
+  seconds: number,
+): Promise<number> {
+  const { stdout } = await runWell([
+    ...["fio", "--name=random", `--filename=${file}`, `--size=${bytes}`, `--rw=${rw}`],
+    ...[`--bs=${blockBytes}`, `--iodepth=${depth}`, "--ioengine=io_uring", "--fixedbufs=1"],
+    ...["--registerfiles=1", "--direct=1", "--overwrite=1", "--norandommap=1"],
+    ...["--time_based=1", `--runtime=${Math.round(seconds * 1000)}ms`, "--output-format=json"],
+  ]);
+  const [job] = JSON.parse(stdout.slice(stdout.indexOf("{"))).jobs;
+  if (job.error !== 0) throw new Error(`fio failed with error ${job.error}`);
+  return (rw === "randread" ? job.read : job.write).iops;
 }
