@@ -625,6 +625,8 @@ class MemoryBackend extends Backend {
         if (!this.fileOf[slot]!.options.write) return -ERRNO.EINVAL;
         return disk.truncate(node!, this.#offset[slot]);
       case Kind.allocate:
+        // In the order of the kernel's own checks.
+        if (this.#length[slot] === 0) return -ERRNO.EINVAL;
         if (!this.fileOf[slot]!.options.write) return -ERRNO.EBADF;
         return disk.allocate(node!, this.#offset[slot], this.#length[slot]);
       case Kind.rename:
@@ -673,6 +675,10 @@ class MemoryBackend extends Backend {
     const offset = options.append ? node.size : this.#offset[slot];
     const durable = options.dsync || this.#flags[slot] === DSYNC;
     if (!options.write) return -ERRNO.EBADF;
+    // The end of the file decides where an append goes, and that must be aligned, too.
+    if (options.direct && offset % this.machine.settings.alignment.offset !== 0) {
+      return -ERRNO.EINVAL;
+    }
     if (fault === undefined) {
       return disk.write(node, offset, bytes, from, length, options.direct, durable);
     }

@@ -7,6 +7,7 @@ import { test } from "node:test";
 import {
   DSYNC,
   type Io,
+  type IoAlignment,
   type IoBuffer,
   IoClosedError,
   IoError,
@@ -27,6 +28,7 @@ import {
   run,
   writeBytes,
 } from "./support.ts";
+import { skipUnless } from "../support/skip.ts";
 
 const ENOENT = 2, EBADF = 9, EAGAIN = 11, EEXIST = 17, ENOTDIR = 20, EISDIR = 21, EINVAL = 22;
 const EOPNOTSUPP = 95;
@@ -49,6 +51,16 @@ function suite(backend: BackendRow): void {
         remove();
       }
     });
+  /** Whether there are no direct files: by the row of the backend, else by the file system. */
+  const lacksDirect = (io: Io, { memory, offset }: IoAlignment, directory: string): boolean => {
+    if (backend.lacks.includes("direct")) {
+      assert.deepEqual([memory, offset], [0, 0]);
+      const options = { read: true, write: true, direct: true };
+      assert.equal(run(io, (h) => io.open(`${directory}/a`, options, h)), -EINVAL);
+      return true;
+    }
+    return skipUnless(offset > 0, `direct files: ${directory} has none`) !== false;
+  };
   const usage = (body: () => void, message: RegExp) => {
     assert.throws(body, (error) => {
       assert.ok(error instanceof IoUsageError, String(error));
@@ -105,9 +117,8 @@ function suite(backend: BackendRow): void {
   });
 
   row("direct: transfers obey the alignment of the file", (io, d) => {
-    const probe = openFile(io, `${d}/a`);
-    const alignment = io.alignment(probe);
-    if (alignment.offset === 0) return;
+    const alignment = io.alignment(openFile(io, `${d}/a`));
+    if (lacksDirect(io, alignment, d)) return;
     assert.ok(Number.isInteger(Math.log2(alignment.offset)));
     assert.ok(Number.isInteger(Math.log2(alignment.memory)));
     const file = openFile(io, `${d}/a`, { direct: true });
@@ -125,6 +136,23 @@ function suite(backend: BackendRow): void {
     assert.equal(run(io, (h) => io.readAt(file, buffer, 0, 2 * unit, unit, h)), unit);
     assert.equal(run(io, (h) => io.readAt(file, buffer, 0, unit, 2 * unit, h)), 0);
     io.releaseBuffer(buffer);
+  });
+
+  row("direct: an append behind an end that is not aligned is whole or refused", (io, d) => {
+    const writer = openFile(io, `${d}/a`);
+    if (lacksDirect(io, io.alignment(writer), d)) return;
+    assert.equal(writeBytes(io, writer, filled(10, 1), 0), 10);
+    const file = openFile(io, `${d}/a`, { append: true, direct: true });
+    const res = writeBytes(io, file, filled(4096, 2), 0);
+    let stat!: IoStat;
+    run(io, (h) => stat = io.stat(file, h));
+    if (res === 4096) assert.equal(stat.size, 4106);
+    else assert.deepEqual([res, stat.size], [-EINVAL, 10]);
+    // The simulated disk is as strict as the strictest.
+    if (io.backend === "memory") assert.equal(res, -EINVAL);
+    assert.equal(run(io, (h) => io.truncate(writer, 4096, h)), 0);
+    assert.equal(writeBytes(io, file, filled(4096, 2), 0), 4096);
+    assert.deepEqual(readBytes(io, writer, 4096, 4096), filled(4096, 2));
   });
 
   // Clients

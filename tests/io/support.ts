@@ -2,13 +2,13 @@
  * What the tests of `Io` share: the table of backends, and the shortest way from an operation to its
  * `res`.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { type Io, type IoFile, type OpenOptions, SyncIo, UringIo } from "../../io.ts";
 import { MemoryIo, type MemoryIoOptions } from "../../testing.ts";
-import { skipRing } from "../support/ring.ts";
+import { isDeno, skipRing } from "../support/ring.ts";
 
 /** What a contract test may ask of a backend. */
 export interface BackendOptions {
@@ -16,16 +16,31 @@ export interface BackendOptions {
   arenaBytes?: number;
 }
 
+/**
+ * What a backend may be without:
+ * - `allocate`: reserving blocks; it gives -EOPNOTSUPP.
+ * - `direct`: files that bypass the page cache; an open with it gives -EINVAL.
+ * - `lock by description`: a lock follows the open file, whatever its path leads to by then.
+ */
+export type Lack = "allocate" | "direct" | "lock by description";
+
 /** One row of the table of backends. */
 export interface BackendRow {
   readonly name: string;
   /** Why it cannot be tested here. */
   readonly skip: string | false;
   /** What it cannot do by its nature. */
-  readonly lacks: readonly ("allocate")[];
+  readonly lacks: readonly Lack[];
   /** Opens it, and gives a directory that exists and is empty. */
   open(options?: BackendOptions): { io: Io; directory: string; remove(): void };
 }
+
+/** `node:fs` has no fallocate; buffers of the runtime are not aligned; Deno locks by path only. */
+export const SYNC_LACKS: readonly Lack[] = [
+  "allocate",
+  "direct",
+  ...(isDeno ? ["lock by description"] as const : []),
+];
 
 /** Every backend that there is. What one lacks stands in its row. */
 export const BACKENDS: readonly BackendRow[] = [
@@ -50,14 +65,18 @@ export const BACKENDS: readonly BackendRow[] = [
   {
     name: "sync",
     skip: false,
-    // `node:fs` has no fallocate.
-    lacks: ["allocate"],
+    lacks: SYNC_LACKS,
     open: (options) => diskRow(SyncIo.open(options)),
   },
 ];
 
+/** Where scratch directories are made. */
+export const SCRATCH: string = process.env.URING_SCRATCH ?? tmpdir();
+/** The same on a file system in memory, where there is one: thousands of small files cost little. */
+export const SCRATCH_IN_MEMORY: string = existsSync("/dev/shm") ? "/dev/shm" : SCRATCH;
+
 function diskRow(io: Io) {
-  const directory = mkdtempSync(join(process.env.URING_SCRATCH ?? tmpdir(), "uring-io-"));
+  const directory = mkdtempSync(join(SCRATCH, "uring-io-"));
   return { io, directory, remove: () => rmSync(directory, { recursive: true, force: true }) };
 }
 
