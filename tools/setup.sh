@@ -28,6 +28,9 @@ if [[ $full == full ]]; then
     "needed|libc6-dev|/usr/include/stdio.h|benchmarks: the reference loop in C"
     "wanted|btrfs-progs|mkfs.btrfs|crash tests on btrfs"
     "wanted|e2fsprogs|mkfs.ext4|crash tests on ext4"
+    "wanted|user-mode-linux|linux.uml|power cuts"
+    "wanted|dmsetup|dmsetup|power cuts on a disk with a volatile cache"
+    "wanted|kmod|insmod|power cuts on a disk with a volatile cache"
   )
 fi
 

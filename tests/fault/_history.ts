@@ -46,18 +46,24 @@ export interface Ended {
   failed: string | undefined;
 }
 
+/** Program and arguments of the writer. */
+export const writerCommand = (): [string, string[]] => commandOf("tests/fault/_writer.ts");
+
 /** A writer that has loaded everything and waits for its orders. */
 export class WriterProcess {
   readonly #child;
+  readonly #group: boolean;
   readonly ended: Promise<Ended>;
   #text = "";
   #lines: string[] = [];
   #waiting: (() => void) | undefined;
   #over = false;
 
-  constructor() {
-    const [program, args] = commandOf("tests/fault/_writer.ts");
-    this.#child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"] });
+  /** @param machine What runs the writer, when it is not this machine; it is killed with its children. */
+  constructor(machine?: [program: string, args: string[]]) {
+    const [program, args] = machine ?? writerCommand();
+    this.#group = machine !== undefined;
+    this.#child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"], detached: this.#group });
     let errors = "";
     this.#child.stdin.on("error", () => {}); // it is killed at any moment
     this.#child.stderr.on("data", (data: Uint8Array) => errors += new TextDecoder().decode(data));
@@ -111,7 +117,8 @@ export class WriterProcess {
   }
 
   kill(): Promise<Ended> {
-    this.#child.kill("SIGKILL");
+    if (!this.#group) this.#child.kill("SIGKILL");
+    else if (!this.#over) process.kill(-this.pid, "SIGKILL");
     return this.ended;
   }
 }

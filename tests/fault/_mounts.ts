@@ -16,7 +16,10 @@ import { join } from "node:path";
 import process from "node:process";
 import { skipUnless } from "../support/skip.ts";
 
-export type FileSystem = "ext4" | "xfs";
+export type FileSystem = "ext4" | "xfs" | "btrfs";
+
+/** The smallest image that its mkfs takes, or close to it. */
+const MEGABYTES_MIN: Record<FileSystem, number> = { ext4: 8, xfs: 320, btrfs: 128 };
 
 const UNMOUNT_TRIES = 400;
 const UNMOUNT_PAUSE_MILLIS = 25;
@@ -163,7 +166,7 @@ export class FailingMount implements Disposable {
 function missing(fileSystem: FileSystem): string | undefined {
   if (process.getuid?.() !== 0) return "mounting a loop device needs root";
   try {
-    new ImageMount(fileSystem, fileSystem === "xfs" ? 320 : 8)[Symbol.dispose]();
+    new ImageMount(fileSystem, MEGABYTES_MIN[fileSystem])[Symbol.dispose]();
     return undefined;
   } catch (error) {
     return `no ${fileSystem} image can be mounted here (${(error as Error).message.trim()})`;

@@ -13,6 +13,7 @@
  *     closed          the log was closed
  *     failed MESSAGE  the log failed (a disk that fails or goes away), and it ends
  */
+import { spawnSync } from "node:child_process";
 import { readSync, writeSync } from "node:fs";
 import process from "node:process";
 import { openIo } from "../../src/io/open_io.ts";
@@ -29,9 +30,20 @@ export interface Orders {
   options: WalOptions;
   /** Records that are kept when it truncates. */
   keep: number;
+  /** A program with its arguments, run with each line that has an LSN before that is told. */
+  mark?: string[];
 }
 
-const say = (line: string) => writeSync(1, line + "\n");
+let mark: string[] | undefined;
+
+function say(line: string): void {
+  if (mark !== undefined && /^[dtT] /.test(line)) {
+    const { status, stderr } = spawnSync(mark[0], [...mark.slice(1), line.replace(" ", "-")]);
+    if (status !== 0) throw new Error(`the mark: ${stderr}`);
+  }
+  writeSync(1, line + "\n");
+}
+
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 function ordersFromInput(): Orders | undefined {
@@ -51,6 +63,7 @@ async function main(): Promise<void> {
   const orders = ordersFromInput();
   if (!orders) return;
   const { directory, seed, run, options, keep } = orders;
+  mark = orders.mark;
   const rng = new Prng(seed + run);
   const open = async () => {
     say("opening");
