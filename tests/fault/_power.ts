@@ -60,10 +60,8 @@ export async function powerCampaign(
       const options = randomOptions(rng, true);
       const keep = rng.between(50, 1500);
       writer.start({ directory: `${MACHINE_DISK}/log/here`, seed, run, options, keep });
-      await writer.until(
-        ...(rng.oneIn(10) ? ["opening", 1] as const : ["d ", rng.between(1, 120)] as const),
-        PATIENCE_MILLIS,
-      );
+      if (rng.oneIn(10)) await writer.until("opening", 1, PATIENCE_MILLIS);
+      else await writer.until("d ", rng.between(1, 120), PATIENCE_MILLIS);
       await later(rng.next() / 2 ** 32 * DELAY_MILLIS_MAX);
       const ended = await writer.kill();
       if (ended.signal !== "SIGKILL" || ended.failed !== undefined) {
@@ -152,28 +150,7 @@ export async function replayCampaign(
     const marks = { d: 0, t: 1, T: 1 };
     // Writes that the next flush makes durable, and that a cut before it may keep or lose.
     let cached: DeviceEntry[] = [];
-    for (const entry of entries) {
-      if (entry.kind === "mark") {
-        const [word, lsn] = entry.text.split("-");
-        if (word in marks) marks[word as keyof typeof marks] = Number(lsn);
-      } else if (entry.flush || entry.forced || entry.kind === "discard") {
-        if (entry.flush && cached.length > 0 && rng.oneIn(oneIn)) {
-          const kept = cached.filter(() => rng.oneIn(2));
-          await checked(kept, `before entry ${entry.index}, with ${kept.length} cached writes`);
-          counts.partial++;
-        }
-        for (const write of cached) replayed.apply(write);
-        cached = [];
-        replayed.apply(entry);
-      } else {
-        cached.push(entry);
-        continue;
-      }
-      if (rng.oneIn(oneIn)) await checked([], `after entry ${entry.index}`);
-      if (counts.states >= states || performance.now() >= until) break;
-    }
-
-    async function checked(kept: readonly DeviceEntry[], where: string): Promise<void> {
+    const checked = async (kept: readonly DeviceEntry[], where: string): Promise<void> => {
       const history = new History(seed);
       history.owners.next(0, run);
       history.acknowledged = marks.d;
@@ -198,6 +175,26 @@ export async function replayCampaign(
       }
       counts.states++;
       progress(counts);
+    };
+    for (const entry of entries) {
+      if (entry.kind === "mark") {
+        const [word, lsn] = entry.text.split("-");
+        if (word in marks) marks[word as keyof typeof marks] = Number(lsn);
+      } else if (entry.flush || entry.forced || entry.kind === "discard") {
+        if (entry.flush && cached.length > 0 && rng.oneIn(oneIn)) {
+          const kept = cached.filter(() => rng.oneIn(2));
+          await checked(kept, `before entry ${entry.index}, with ${kept.length} cached writes`);
+          counts.partial++;
+        }
+        for (const write of cached) replayed.apply(write);
+        cached = [];
+        replayed.apply(entry);
+      } else {
+        cached.push(entry);
+        continue;
+      }
+      if (rng.oneIn(oneIn)) await checked([], `after entry ${entry.index}`);
+      if (counts.states >= states || performance.now() >= until) break;
     }
   }
   return counts;
