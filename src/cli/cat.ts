@@ -4,17 +4,12 @@
  * @module
  */
 
-import { Buffer } from "node:buffer";
-import type { RecordBatch } from "../wal/records.ts";
 import { WalView } from "../wal/view.ts";
 import { type Command, DIRECTORY, numberOf, type Values } from "./arguments.ts";
 import { openLogIo } from "./log_io.ts";
-import { say, writeOut } from "./terminal.ts";
+import { RecordOutput } from "./records.ts";
+import { say } from "./terminal.ts";
 import { describeEnd } from "./verify.ts";
-
-/** Bytes that are collected before they are written. */
-const OUTPUT_BYTES = 1 << 20;
-const LF = 10;
 
 export const command: Command = {
   name: "cat",
@@ -35,7 +30,7 @@ async function run(values: Values): Promise<number> {
   const io = openLogIo();
   try {
     await using view = await WalView.open(String(values.dir), io);
-    const output = new Output(values.json === true);
+    const output = new RecordOutput(values.json === true);
     try {
       for await (
         const batch of view.read({
@@ -51,51 +46,5 @@ async function run(values: Values): Promise<number> {
     return 0;
   } finally {
     io[Symbol.dispose]();
-  }
-}
-
-/** Collects records, and writes them in large pieces. */
-class Output {
-  readonly #json: boolean;
-  readonly #bytes = new Uint8Array(new ArrayBuffer(OUTPUT_BYTES));
-  readonly #decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-  readonly #encoder = new TextEncoder();
-  #at = 0;
-
-  constructor(json: boolean) {
-    this.#json = json;
-  }
-
-  batch(batch: RecordBatch): void {
-    for (let i = 0; i < batch.length; i++) {
-      if (this.#json) {
-        this.#line(this.#encoder.encode(this.#object(batch.firstLsn + i, batch.bytes(i))));
-      } else this.#line(batch.bytes(i));
-    }
-  }
-
-  #object(lsn: number, record: Uint8Array): string {
-    try {
-      return JSON.stringify({ lsn, text: this.#decoder.decode(record) });
-    } catch {
-      return JSON.stringify({ lsn, base64: Buffer.from(record).toString("base64") });
-    }
-  }
-
-  #line(record: Uint8Array): void {
-    if (this.#at + record.length + 1 > OUTPUT_BYTES) this.flush();
-    if (record.length + 1 > OUTPUT_BYTES) {
-      writeOut(record);
-    } else {
-      this.#bytes.set(record, this.#at);
-      this.#at += record.length;
-    }
-    this.#bytes[this.#at++] = LF;
-  }
-
-  flush(): void {
-    const length = this.#at;
-    this.#at = 0;
-    if (length > 0) writeOut(this.#bytes.subarray(0, length));
   }
 }

@@ -11,9 +11,10 @@ import { command as cat } from "./cat.ts";
 import { command as doctor } from "./doctor.ts";
 import { inWords } from "./failure.ts";
 import { OutputClosedError, say, STATUS_OUTPUT_CLOSED, writeOut } from "./terminal.ts";
+import { command as tail } from "./tail.ts";
 import { command as verify } from "./verify.ts";
 
-const COMMANDS: readonly Command[] = [append, cat, verify, doctor];
+const COMMANDS: readonly Command[] = [append, cat, tail, verify, doctor];
 const DESCRIPTION = "A log whose records survive a power cut";
 
 /** Runs `uring` with these arguments, and gives its status. */

@@ -11,10 +11,19 @@ import { LsnTooOldError, WalClosedError, WalCorruptionError } from "./errors.ts"
 import { type Meta, type SegmentHeader, segmentName } from "./format.ts";
 import { RecordBatch } from "./records.ts";
 import { requireHeader } from "./recovery.ts";
-import { loadHeader, SegmentScan } from "./scan.ts";
+import { hasLife, SegmentScan } from "./scan.ts";
 
 /** Bytes of the arena that a reader borrows. */
 export const READER_BUFFER_BYTES = 131_072;
+
+/** Throws a `RangeError` for what is no LSN. */
+export function checkLsn(what: string, lsn: number, least: number): void {
+  if (typeof lsn !== "number" || !Number.isSafeInteger(lsn) || lsn < least) {
+    throw new RangeError(
+      `${what} must be an LSN (a safe integer of at least ${least}), and is ${lsn}`,
+    );
+  }
+}
 
 /** What a reader needs to know of the log that it reads; a live log and a closed one both give it. */
 export interface ReadSource {
@@ -46,6 +55,10 @@ export class LogReader {
   #file: IoFile | undefined;
   #sequence = 0;
   #scan: SegmentScan | undefined;
+  /** The scan of the segment that was left, until the next one is entered. */
+  #before: SegmentScan | undefined;
+  /** `loads` of the scan when the file was last known to have the life of its header. */
+  #checkedLoads = 0;
   /** No more batches; the file and the buffer may still be held. */
   #ended = false;
   #closed = false;
@@ -113,48 +126,65 @@ export class LogReader {
   *#enter(sequence?: number): Task<void> {
     const source = this.#source;
     if (this.#from < source.firstLsn) throw new LsnTooOldError(this.#from, source.firstLsn);
-    const before = this.#scan;
     const next = sequence ?? (yield* source.sequenceOf(this.#from, this.#buffer));
     // Records may have been removed while it was looked for.
     if (this.#from < source.firstLsn) throw new LsnTooOldError(this.#from, source.firstLsn);
     const path = joinPath(source.directory, segmentName(next));
     source.pin(next);
+    let file: IoFile;
     try {
-      this.#file = yield* this.#disk.open(path, { read: true });
+      file = yield* this.#disk.open(path, { read: true });
     } catch (error) {
       source.unpin(next);
       // Removed since it was looked for.
       if (this.#from < source.firstLsn) throw new LsnTooOldError(this.#from, source.firstLsn);
       throw error;
     }
+    this.#file = file;
     this.#sequence = next;
-    const header = yield* requireHeader(this.#disk, this.#file, this.#buffer, source.meta, next);
-    if (before) checkLink(before, header, path);
-    const stat = yield* this.#disk.stat(this.#file);
-    const epoch = source.foreignWriter ? Number.MAX_SAFE_INTEGER : source.meta.epoch;
-    this.#scan = new SegmentScan(this.#disk, this.#file, header, stat.size, epoch, this.#buffer);
+    try {
+      const header = yield* requireHeader(this.#disk, file, this.#buffer, source.meta, next);
+      const before = this.#before;
+      if (before && before.header.sequence + 1 === next) checkLink(before, header, path);
+      const stat = yield* this.#disk.stat(file);
+      const epoch = source.foreignWriter ? Number.MAX_SAFE_INTEGER : source.meta.epoch;
+      this.#scan = new SegmentScan(this.#disk, file, header, stat.size, epoch, this.#buffer);
+      this.#checkedLoads = 0;
+      this.#before = undefined;
+    } catch (error) {
+      yield* this.#exit();
+      throw error;
+    }
+  }
+
+  /** Closes the segment that is open. */
+  *#exit(): Task<void> {
+    const file = this.#file;
+    if (!file) return;
+    this.#file = undefined;
+    this.#scan = undefined;
+    yield* this.#disk.close(file);
+    this.#source.unpin(this.#sequence);
   }
 
   /** At the end of a segment: goes on in the next one, if there is one; else gives false. */
   *#leave(scan: SegmentScan): Task<boolean> {
     const next = this.#source.nextSequence(this.#sequence);
     if (next === undefined) return false;
-    const file = this.#file!;
-    const sequence = this.#sequence;
-    this.#file = undefined;
-    yield* this.#disk.close(file);
-    this.#source.unpin(sequence);
-    this.#scan = scan;
+    yield* this.#exit();
+    this.#before = scan;
     yield* this.#enter(next);
     return true;
   }
 
   /** Another process may have recycled the file while it was read: then the batch is not delivered. */
   *#checkLife(scan: SegmentScan): Task<void> {
-    const copy = yield* loadHeader(this.#disk, this.#file!, this.#buffer);
-    const same = "header" in copy && copy.header.sequence === scan.header.sequence &&
-      copy.header.salt.every((byte, i) => byte === scan.header.salt[i]);
-    if (!same) throw new LsnTooOldError(this.#from, scan.nextLsn);
+    // The bytes of the batch were copied by the last load, or by one before it.
+    if (scan.loads === this.#checkedLoads) return;
+    if (!(yield* hasLife(this.#disk, this.#file!, this.#buffer, scan.header))) {
+      throw new LsnTooOldError(this.#from, scan.nextLsn);
+    }
+    this.#checkedLoads = scan.loads;
   }
 
   /** Ends it: an operation under way goes on, and nothing follows it. */
@@ -167,12 +197,7 @@ export class LogReader {
     if (this.#closed) return;
     this.#closed = true;
     this.#ended = true;
-    const file = this.#file;
-    this.#file = undefined;
-    if (file) {
-      yield* this.#disk.close(file);
-      this.#source.unpin(this.#sequence);
-    }
+    yield* this.#exit();
     this.#disk.io.releaseBuffer(this.#buffer);
   }
 }

@@ -30,8 +30,10 @@ import {
   type SegmentHeader,
 } from "./format.ts";
 
-/** Least bytes read at a time: large enough to stream, small enough to open quickly. */
+/** Most bytes read ahead at a time: large enough to stream, small enough to open quickly. */
 const READ_BYTES = 262_144;
+/** Bytes read ahead at first by who waits for a frame; doubles as long as there is more. */
+const READ_BYTES_FIRST = COMMIT_UNIT_MAX_BYTES;
 
 /**
  * A part of a file in ordinary memory, read through a borrowed `IoBuffer`. Grows to the largest range
@@ -41,12 +43,15 @@ export class Window {
   readonly #disk: Disk;
   readonly #file: IoFile;
   readonly #buffer: IoBuffer;
-  bytes: Uint8Array = new Uint8Array(new ArrayBuffer(READ_BYTES));
+  bytes: Uint8Array = new Uint8Array(new ArrayBuffer(0));
   view: DataView = new DataView(this.bytes.buffer);
   /** File offset of `bytes[0]`. */
   base = 0;
   /** Bytes that are valid. */
   length = 0;
+  /** Times that something was read. */
+  loads = 0;
+  #ahead = READ_BYTES;
 
   constructor(disk: Disk, file: IoFile, buffer: IoBuffer) {
     this.#disk = disk;
@@ -58,15 +63,18 @@ export class Window {
     return offset >= this.base && offset + length <= this.base + this.length;
   }
 
-  /** Forgets what was read. */
+  /** Forgets what was read; what is read next is little at first. */
   clear(): void {
     this.length = 0;
+    this.#ahead = READ_BYTES_FIRST;
   }
 
   /** Makes `length` bytes from `offset` valid, or as many as lie before `limit` and the end of the file. */
   *load(offset: number, length: number, limit: number): Task<void> {
     if (this.holds(offset, length)) return;
-    let wanted = Math.max(length, Math.min(READ_BYTES, limit - offset));
+    this.loads++;
+    let wanted = Math.max(length, Math.min(this.#ahead, limit - offset));
+    this.#ahead = Math.min(READ_BYTES, 2 * this.#ahead);
     // Direct reads end at a unit, also where the file does not.
     wanted = Math.ceil(wanted / COMMIT_UNIT_MAX_BYTES) * COMMIT_UNIT_MAX_BYTES;
     let kept = 0;
@@ -116,6 +124,28 @@ export function* loadHeader(disk: Disk, file: IoFile, buffer: IoBuffer): Task<He
     if ("version" in copy) return copy;
   }
   return first;
+}
+
+/**
+ * Whether a file still has the life that `header` began: what was read of it before, then, is of that
+ * life too. A writer ends a life by a new header, before anything else.
+ */
+export function* hasLife(
+  disk: Disk,
+  file: IoFile,
+  buffer: IoBuffer,
+  header: Readonly<SegmentHeader>,
+): Task<boolean> {
+  const crc32c: Crc32c = (bytes, seed) => disk.io.crc32c(bytes, seed);
+  for (let copy = 0; copy < HEADER_COPIES; copy++) {
+    const offset = copy * header.commitUnitBytes;
+    const got = yield* disk.read(file, buffer, 0, header.commitUnitBytes, offset);
+    const decoded = decodeHeader(buffer.bytes.subarray(0, got), crc32c);
+    if (!("header" in decoded)) continue;
+    const { sequence, salt } = decoded.header;
+    return sequence === header.sequence && salt.every((byte, i) => byte === header.salt[i]);
+  }
+  return false;
 }
 
 /** Why a scan stopped. */
@@ -176,6 +206,11 @@ export class SegmentScan {
   get payload(): Uint8Array {
     const from = this.frameOffset - this.#window.base + FRAME_HEADER_BYTES;
     return this.#window.bytes.subarray(from, from + this.frame.payloadBytes);
+  }
+
+  /** Times that something of the file was read. */
+  get loads(): number {
+    return this.#window.loads;
   }
 
   /** Forgets what was read ahead, so that the next `next` sees the file as it is now. */

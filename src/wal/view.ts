@@ -28,6 +28,7 @@ import {
   type TailState,
 } from "./recovery.ts";
 import { SegmentScan } from "./scan.ts";
+import { openFollower, Tail as Following, type TailOptions } from "./tail.ts";
 
 /** Looks at a log that is being written until what it sees fits together. */
 const ATTEMPTS_MAX = 20;
@@ -65,6 +66,7 @@ export class WalView implements AsyncDisposable {
   readonly #tail: Tail | undefined;
   readonly #damage: WalCorruptionError | undefined;
   #lastLsn: number;
+  readonly #tails = new Set<Following>();
 
   private constructor(
     pump: Pump,
@@ -270,6 +272,21 @@ export class WalView implements AsyncDisposable {
   }
 
   /**
+   * Records from `from` on (the oldest, if there is none), each when it is known to be durable, without
+   * end: whoever writes the log now or later, also after a crash. Records that were appended just before
+   * it and have no durable mark come with the next opening of the log, unless that cuts them. The lag
+   * behind the writer is its idle mark (10 ms) and up to 50 ms more. Ends quietly when the view is
+   * closed, and rejects with the signal's reason (`AbortError`) on abort, with `LsnTooOldError` when its
+   * next record was removed, with `WalCorruptionError` behind the last record before damage.
+   */
+  tail(options: TailOptions = {}): AsyncGenerator<RecordBatch, void, undefined> {
+    const open = () => openFollower(this.#directory, this.#io, options.from);
+    const tail = new Following(open, options.signal, () => this.#tails.delete(tail));
+    this.#tails.add(tail);
+    return tail;
+  }
+
+  /**
    * Looks at META again: whether a writer has removed the record `lsn` meanwhile. What was read of its
    * file since then means nothing.
    */
@@ -347,9 +364,9 @@ export class WalView implements AsyncDisposable {
     }
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
+    await Promise.all([...this.#tails].map((tail) => tail.return()));
     this.#io[Symbol.dispose]();
-    return Promise.resolve();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

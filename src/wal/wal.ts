@@ -18,8 +18,9 @@ import {
 } from "./errors.ts";
 import { type LogBuffers, type OpenedLog, openLog, type WalRecovery } from "./open.ts";
 import { settingsOf, type WalOptions, type WalSettings } from "./options.ts";
-import { LogReader, READER_BUFFER_BYTES, type ReadSource } from "./reader.ts";
+import { checkLsn, LogReader, READER_BUFFER_BYTES, type ReadSource } from "./reader.ts";
 import type { RecordBatch } from "./records.ts";
+import { Tail, type TailFeed, type TailOptions } from "./tail.ts";
 import { RESERVED_HANDLES, Writer } from "./writer.ts";
 
 /** Bytes beside the frames that a log needs of the arena: zeros, headers, META. */
@@ -68,14 +69,6 @@ export interface WalCursor extends Disposable {
   close(): void;
 }
 
-function checkLsn(what: string, lsn: number, least: number): void {
-  if (typeof lsn !== "number" || !Number.isSafeInteger(lsn) || lsn < least) {
-    throw new RangeError(
-      `${what} must be an LSN (a safe integer of at least ${least}), and is ${lsn}`,
-    );
-  }
-}
-
 /** Bytes of a record that is neither text nor an `Uint8Array`. */
 function asRecord(record: unknown): Uint8Array | string {
   if (typeof record === "string" || record instanceof Uint8Array) return record;
@@ -114,6 +107,8 @@ export class Wal extends EventTarget implements AsyncDisposable {
   readonly #maxRecordBytes: number;
   readonly #source: ReadSource;
   readonly #readers = new Set<LogReader>();
+  /** Tails that wait, and what wakes them. */
+  readonly #followers = new Map<LogReader, () => void>();
   /** Settles when every truncation so far has ended. */
   #truncating: Promise<void> = Promise.resolve();
   #closing: Promise<void> | undefined;
@@ -416,6 +411,66 @@ export class Wal extends EventTarget implements AsyncDisposable {
     return { next: () => this.#block(reader.next()), close, [Symbol.dispose]: close };
   }
 
+  /**
+   * Records from `from` on (the oldest, if there is none), each when it is durable, without end. Ends
+   * quietly when the log closes; what it has not delivered by then can be read when it is opened again.
+   * Rejects with the signal's reason (`AbortError`) on abort, with `LsnTooOldError` when its next record
+   * was removed, and with `WalPoisonedError` behind the last record that a poisoned log made durable.
+   * A record beyond the end is waited for. A tail holds one segment back from being recycled, and keeps
+   * no process alive.
+   *
+   * @example
+   * ```ts
+   * import { Wal } from "@uring/io/wal";
+   *
+   * await using wal = await Wal.open("/var/tmp/example-log");
+   * wal.append("hello");
+   * for await (const batch of wal.tail({ from: wal.appendedLsn })) {
+   *   console.log(batch.firstLsn, batch.text(0));
+   *   break; // it would wait for the next one
+   * }
+   * ```
+   */
+  tail(options: TailOptions = {}): AsyncGenerator<RecordBatch, void, undefined> {
+    return new Tail(() => this.#follow(options.from), options.signal);
+  }
+
+  #follow(from = this.firstLsn): TailFeed {
+    const reader = this.#reader({ from, to: Number.MAX_SAFE_INTEGER });
+    const writer = this.#writer;
+    // deno-lint-ignore no-this-alias
+    const wal = this;
+    return {
+      async next() {
+        let batch: RecordBatch | undefined;
+        try {
+          batch = await wal.#pump.run(reader.next());
+        } catch (error) {
+          if (!(wal.#closed && error instanceof WalClosedError)) throw error;
+        }
+        if (batch || wal.#closed || !writer.poison) return batch;
+        throw new WalPoisonedError(writer.poison.message, { cause: writer.poison.cause });
+      },
+      get over() {
+        return wal.#closed;
+      },
+      arm(wake) {
+        wal.#followers.set(reader, wake);
+        writer.onAdvance = () => wal.#wakeFollowers();
+        if (wal.#closed || writer.poison || writer.durableLsn >= reader.position) wake();
+      },
+      disarm() {
+        wal.#followers.delete(reader);
+        if (wal.#followers.size === 0) writer.onAdvance = undefined;
+      },
+      close: () => wal.#closeReader(reader),
+    };
+  }
+
+  #wakeFollowers(): void {
+    for (const wake of this.#followers.values()) wake();
+  }
+
   #reader(range: ReadRange): LogReader {
     if (this.#closed) throw new WalClosedError("the log was closed");
     const from = range.from ?? this.firstLsn;
@@ -532,6 +587,7 @@ export class Wal extends EventTarget implements AsyncDisposable {
       await this.#pump.run(this.#log.segments.quiesce());
       await this.#truncating;
       for (const reader of this.#readers) reader.end();
+      this.#wakeFollowers();
       await this.#idle();
       for (const reader of this.#readers) await this.#pump.run(reader.close());
       this.#readers.clear();

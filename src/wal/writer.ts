@@ -161,6 +161,8 @@ export class Writer {
   #poison: WalPoisonedError | undefined;
   #closed = false;
   #room: Deferred<void> | undefined;
+  /** Called when the durable LSN has risen, and when it never will again; for those who follow. */
+  onAdvance: (() => void) | undefined;
   #settled: Deferred<void> | undefined;
 
   /** Frames, payload bytes and bytes on disk so far. */
@@ -700,6 +702,7 @@ export class Writer {
     }
     this.#considerMark();
     this.#checkSettled();
+    if (this.onAdvance !== undefined) this.onAdvance();
   }
 
   // --- From one segment to the next ---------------------------------------------------------
@@ -872,6 +875,7 @@ export class Writer {
     if (this.#retryTimer !== undefined) clearTimeout(this.#retryTimer);
     this.#retryTimer = undefined;
     this.#onPoison(this.#poison);
+    if (this.onAdvance !== undefined) this.onAdvance();
   }
 
   /** The Io itself failed: nothing in flight will ever complete. */
