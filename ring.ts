@@ -10,9 +10,11 @@ export { CompletionArray } from "./src/abi/completions.ts";
 export { errnoName, errnoText } from "./src/abi/errno.ts";
 export {
   AT_FLAG,
+  CQE_FLAG,
   ERRNO,
   FADVISE_FLAG,
   FALLOCATE_FLAG,
+  FEATURE_FLAG,
   FSYNC_FLAG,
   LOCK_FLAG,
   OPEN_FLAG,
@@ -29,10 +31,11 @@ export {
   RingClosedError,
   RingError,
   RingImageError,
+  RingPollError,
   RingUnsupportedError,
 } from "./src/ring/errors.ts";
 export { RingFile } from "./src/ring/file.ts";
 export type { RingOptions } from "./src/ring/options.ts";
-export { Ring, type RingFeatures, type RingStats } from "./src/ring/ring.ts";
+export { Ring, type RingFeatures, type RingStats, type WorkerLimits } from "./src/ring/ring.ts";
 export { FileSystemResult, StatxResult } from "./src/ring/statx.ts";
 export type { TraceSink } from "./src/ring/trace.ts";

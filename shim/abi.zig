@@ -115,7 +115,7 @@ pub const OpenParameters = extern struct {
     staging_bytes: u32,
     /// Bytes of the incoming part of the parameter area; results follow it, `result_bytes` a slot.
     parameter_bytes: u32,
-    /// IORING_SETUP_* asked for beyond the ladder (SQPOLL, IOPOLL, CLAMP), from `setup_allowed`.
+    /// IORING_SETUP_* asked for beyond the ladder, from `setup_allowed`.
     setup_flags: u32,
     sqpoll_idle_millis: u32,
     /// CPU of the SQPOLL thread, `file_none` for any.
@@ -124,6 +124,14 @@ pub const OpenParameters = extern struct {
     in_worker: u32,
     /// First rung of the ladder to try, for tests: 0 is the best.
     rung: u32,
+    /// Entries of the completion queue, from `entries` to `slots`; 0 for as many as slots. With fewer it
+    /// can overflow: the kernel then keeps what has no room.
+    completion_entries: u32,
+    /// A ring of the calling thread whose kernel threads this one shares (ATTACH_WQ); 0 for none.
+    attach: u32,
+    /// 0: the whole arena is one fixed buffer. Else it is cut into so many slices of equal length, none of
+    /// which is pinned; see `uring_update_buffer`.
+    buffer_slices: u32,
     // What it got.
     got_entries: u32,
     got_completion_entries: u32,
@@ -131,13 +139,14 @@ pub const OpenParameters = extern struct {
     features: u32,
     /// The rung of `ladder` that the kernel took.
     got_rung: u32,
-    /// 1 when the arena is registered as a fixed buffer (pinned).
+    /// 1 when the kernel has taken the arena as a fixed buffer (pinned), or the table of its slices.
     registered: u32,
     /// Errno of a refused registration, 0 otherwise.
     register_errno: u32,
     /// Which step of opening failed: an `open_step`.
     failed_step: u32,
-    reserved: [4]u32,
+    /// 1 when enters name the ring by its place among the thread's registered rings (sixteen at most).
+    ring_registered: u32,
 };
 
 /// What stands in /proc, /sys, limits: Deno lets no program read them, the shim does.
@@ -209,8 +218,17 @@ pub const Statx = extern struct {
 };
 pub const StatxTime = extern struct { seconds: i64, nanoseconds: u32, reserved: i32 };
 
+/// One change of a ring's files, in and out: see `uring_update_files`.
+pub const FileUpdate = extern struct {
+    /// In: an open file whose slot changes, or `file_none` for any free slot. Out: the slot's file now,
+    /// `file_none` when it is empty.
+    file: u32,
+    /// What the slot gets a duplicate of; -1 empties it.
+    descriptor: i32,
+};
+
 /// Layouts that the generator writes out as offsets and sizes.
-pub const layouts = .{ Image, Control, OpenParameters, SystemInfo, FileSystemInfo, Statx, StatxTime };
+pub const layouts = .{ Image, Control, OpenParameters, SystemInfo, FileSystemInfo, Statx, StatxTime, FileUpdate };
 
 // --- Operations -----------------------------------------------------------------------------
 
@@ -368,6 +386,8 @@ pub const setup_flag = struct {
     pub const SQ_AFF: u32 = 1 << 2;
     pub const CQSIZE: u32 = 1 << 3;
     pub const CLAMP: u32 = 1 << 4;
+    pub const ATTACH_WQ: u32 = 1 << 5;
+    pub const R_DISABLED: u32 = 1 << 6;
     pub const SUBMIT_ALL: u32 = 1 << 7;
     pub const COOP_TASKRUN: u32 = 1 << 8;
     pub const TASKRUN_FLAG: u32 = 1 << 9;
@@ -375,7 +395,7 @@ pub const setup_flag = struct {
     pub const DEFER_TASKRUN: u32 = 1 << 13;
 };
 /// What a caller may ask for; the rest is the shim's own business. Unknown bits are refused.
-pub const setup_allowed: u32 = setup_flag.IOPOLL | setup_flag.SQPOLL | setup_flag.CLAMP;
+pub const setup_allowed: u32 = setup_flag.IOPOLL | setup_flag.SQPOLL | setup_flag.CLAMP | setup_flag.R_DISABLED;
 /// Rungs, best first; the shim goes down on EINVAL (a flag that the kernel lacks). TASKRUN_FLAG tells
 /// a tick that submits nothing and waits for nothing whether an enter would bring anything. With
 /// SQPOLL the shim leaves out DEFER_TASKRUN, COOP_TASKRUN and TASKRUN_FLAG, which exclude it.
@@ -385,12 +405,51 @@ pub const ladder = [_]u32{
     0,
 };
 
+/// What a kernel can do, told by io_uring_setup.
+pub const feature_flag = struct {
+    pub const SINGLE_MMAP: u32 = 1 << 0;
+    pub const NODROP: u32 = 1 << 1;
+    pub const SUBMIT_STABLE: u32 = 1 << 2;
+    pub const RW_CUR_POS: u32 = 1 << 3;
+    pub const CUR_PERSONALITY: u32 = 1 << 4;
+    pub const FAST_POLL: u32 = 1 << 5;
+    pub const POLL_32BITS: u32 = 1 << 6;
+    pub const SQPOLL_NONFIXED: u32 = 1 << 7;
+    pub const EXT_ARG: u32 = 1 << 8;
+    pub const NATIVE_WORKERS: u32 = 1 << 9;
+    pub const RSRC_TAGS: u32 = 1 << 10;
+    pub const CQE_SKIP: u32 = 1 << 11;
+    pub const LINKED_FILE: u32 = 1 << 12;
+    pub const REG_REG_RING: u32 = 1 << 13;
+    pub const RECVSEND_BUNDLE: u32 = 1 << 14;
+    pub const MIN_TIMEOUT: u32 = 1 << 15;
+    pub const RW_ATTR: u32 = 1 << 16;
+    pub const NO_IOWAIT: u32 = 1 << 17;
+};
+/// Of a completion.
+pub const cqe_flag = struct {
+    pub const BUFFER: u32 = 1 << 0;
+    pub const MORE: u32 = 1 << 1;
+    pub const SOCK_NONEMPTY: u32 = 1 << 2;
+    pub const NOTIF: u32 = 1 << 3;
+};
+/// What `uring_cancel_sync` looks for.
+pub const cancel_target = struct {
+    /// Everything that is in flight.
+    pub const ANY: u32 = 0;
+    /// One operation, by slot and generation.
+    pub const OPERATION: u32 = 1;
+    /// Every operation on a file.
+    pub const FILE: u32 = 2;
+};
+
 /// Flag sets that the generator writes out.
 pub const flag_sets = .{
-    .{ "sqe_flag", sqe_flag },             .{ "rw_flag", rw_flag },           .{ "fsync_flag", fsync_flag },
-    .{ "open_flag", open_flag },           .{ "at_flag", at_flag },           .{ "rename_flag", rename_flag },
-    .{ "fallocate_flag", fallocate_flag }, .{ "fadvise_flag", fadvise_flag }, .{ "statx_mask", statx_mask },
-    .{ "lock_flag", lock_flag },           .{ "setup_flag", setup_flag },
+    .{ "sqe_flag", sqe_flag },             .{ "rw_flag", rw_flag },             .{ "fsync_flag", fsync_flag },
+    .{ "open_flag", open_flag },           .{ "at_flag", at_flag },             .{ "rename_flag", rename_flag },
+    .{ "fallocate_flag", fallocate_flag }, .{ "fadvise_flag", fadvise_flag },   .{ "statx_mask", statx_mask },
+    .{ "lock_flag", lock_flag },           .{ "setup_flag", setup_flag },       .{ "feature_flag", feature_flag },
+    .{ "cqe_flag", cqe_flag },             .{ "cancel_target", cancel_target },
 };
 
 // --- Why an image or an open was refused ----------------------------------------------------
@@ -421,6 +480,8 @@ pub const bad_reason = enum(u32) {
     unsupported,
     /// The last image of the tick is linked to one that is not there.
     chain,
+    /// The range is not registered, and memory of a worker that is not pinned could go away.
+    unpinned,
 };
 
 pub const open_step = enum(u32) {
@@ -471,6 +532,23 @@ pub const exports = [_]Export{
     .{ .name = "uring_probe", .arguments = &.{ .u32, .buffer, .u32 }, .result = .i32 },
     // (ring, descriptor) -> file reference. Duplicates it; refuses /proc, /sys, rings, /dev/mem.
     .{ .name = "uring_adopt", .arguments = &.{ .u32, .i32 }, .result = .i32 },
+    // (ring, other ring of the thread, file of that) -> file reference. One opening in two rings.
+    .{ .name = "uring_adopt_file", .arguments = &.{ .u32, .u32, .u32 }, .result = .i32 },
+    // (ring, updates: FileUpdate each, bytes): changes the files of many slots, all or none -> how many.
+    // -EBUSY while an operation on one of the files is in flight.
+    .{ .name = "uring_update_files", .arguments = &.{ .u32, .buffer, .u32 }, .result = .i32 },
+    // (ring, arena offset, bytes, on): registers whole slices of the arena as a fixed buffer in the place
+    // of the first of them, or takes that back -> 0. -EEXIST, -ENOENT: they are, they are not.
+    .{ .name = "uring_update_buffer", .arguments = &.{ .u32, .u32, .u32, .u32 }, .result = .i32 },
+    // (ring, operations: one byte a row, bytes; 0 bytes for all): starts a ring that was opened with
+    // R_DISABLED, for ever allowing only operations with a 1, and close and cancel -> 0
+    .{ .name = "uring_enable", .arguments = &.{ .u32, .buffer, .u32 }, .result = .i32 },
+    // (ring, limits: u32 bounded and u32 unbounded, in and out; bytes): worker threads of the kernel for
+    // this thread's rings; 0 changes nothing. Out: what was -> 0
+    .{ .name = "uring_workers", .arguments = &.{ .u32, .buffer, .u32 }, .result = .i32 },
+    // (ring, cancel_target, slot or file, generation, timeout_millis): cancels, and waits until what was
+    // found has ended -> 0, -ENOENT nothing found, -ETIME
+    .{ .name = "uring_cancel_sync", .arguments = &.{ .u32, .u32, .u32, .u32, .u32 }, .result = .i32 },
     // (ring, file, lock_flag) -> 0
     .{ .name = "uring_flock", .arguments = &.{ .u32, .u32, .u32 }, .result = .i32 },
     // (ring, file, out: FileSystemInfo, bytes) -> 0
@@ -548,6 +626,7 @@ pub const errors = [_]Errno{
     .{ 61, "ENODATA", "no data available" },
     .{ 62, "ETIME", "timer expired" },
     .{ 75, "EOVERFLOW", "value too large" },
+    .{ 77, "EBADFD", "not in a state for this" },
     .{ 95, "EOPNOTSUPP", "operation not supported" },
     .{ 110, "ETIMEDOUT", "timed out" },
     .{ 114, "EALREADY", "operation already in progress" },

@@ -95,12 +95,18 @@ pub const Files = struct {
             files.unreserve(file);
             return failed;
         }
+        return @intCast(files.settle(file, fd));
+    }
+
+    /// The slot has this descriptor from now on; the result is its reference.
+    pub fn settle(files: *Files, file: *File, fd: i32) u32 {
+        const index = files.indexOf(file);
         file.fd = fd;
         file.target = if (files.registered) index else fd;
         file.state = .open;
         file.locked = false;
         file.ref = index | file.generation << abi.file_slot_bits;
-        return @intCast(file.ref);
+        return file.ref;
     }
 
     /// From the check of a close on, the reference names nothing any more.
@@ -144,6 +150,11 @@ pub const Files = struct {
         files.free_count += 1;
     }
 };
+
+/// Whether the slot has a generation left for another file.
+pub fn lasts(file: *const File) bool {
+    return file.generation + 1 < generation_end;
+}
 
 /// Low bits that are not the slot's own, and a negative i32: equal to no reference that leads here.
 fn refOfNone(index: u16) u32 {

@@ -14,6 +14,7 @@ pub const ENOMEM = 12;
 pub const EACCES = 13;
 pub const EFAULT = 14;
 pub const EBUSY = 16;
+pub const EEXIST = 17;
 pub const EXDEV = 18;
 pub const EINVAL = 22;
 pub const EMFILE = 24;
@@ -136,4 +137,8 @@ pub fn sleep(time: u64) void {
 
 pub inline fn unsigned(value: i32) usize {
     return @as(u32, @bitCast(value));
+}
+
+pub inline fn unsigned32(value: i32) u32 {
+    return @bitCast(value);
 }

@@ -99,6 +99,22 @@ pub const Probe = extern struct {
 };
 pub const OP_SUPPORTED: u16 = 1;
 
+/// One entry of an allow-list: `what` is a RESTRICT_*, `value` what that allows.
+pub const Restriction = extern struct { what: u16, value: u8, resv: u8 = 0, resv2: [3]u32 = @splat(0) };
+pub const RESTRICT_REGISTER: u16 = 0;
+pub const RESTRICT_SQE: u16 = 1;
+pub const RESTRICT_SQE_FLAGS: u16 = 2;
+
+pub const SyncCancel = extern struct {
+    addr: u64 = 0,
+    fd: i32 = -1,
+    flags: u32 = 0,
+    timeout: Timespec,
+    opcode: u8 = 0,
+    pad: [7]u8 = @splat(0),
+    pad2: [3]u64 = @splat(0),
+};
+
 comptime {
     const assert = @import("std").debug.assert;
     assert(@sizeOf(Sqe) == 64);
@@ -109,6 +125,8 @@ comptime {
     assert(@sizeOf(Params) == 120);
     assert(@sizeOf(GetEventsArg) == 24);
     assert(@sizeOf(ProbeOp) == 8);
+    assert(@sizeOf(Restriction) == 16);
+    assert(@sizeOf(SyncCancel) == 64);
 }
 
 pub const OP_NOP = 0;
@@ -120,7 +138,18 @@ pub const OP_READ = 22;
 pub const OP_WRITE = 23;
 
 pub const ASYNC_CANCEL_ALL: u32 = 1;
+pub const ASYNC_CANCEL_FD: u32 = 2;
 pub const ASYNC_CANCEL_ANY: u32 = 4;
+pub const ASYNC_CANCEL_FD_FIXED: u32 = 8;
+
+pub const UNREGISTER_BUFFERS = 1;
+pub const REGISTER_EVENTFD = 4;
+pub const REGISTER_FILES_UPDATE = 6;
+pub const REGISTER_BUFFERS_UPDATE = 16;
+pub const REGISTER_IOWQ_MAX_WORKERS = 19;
+pub const REGISTER_RING_FDS = 20;
+pub const UNREGISTER_RING_FDS = 21;
+pub const REGISTER_SYNC_CANCEL = 24;
 
 pub const SETUP_NO_SQARRAY: u32 = 1 << 16;
 
@@ -150,3 +179,8 @@ pub extern fn io_uring_register_files_sparse(ring: *Ring, count: c_uint) c_int;
 pub extern fn io_uring_register_files(ring: *Ring, files: [*]const c_int, count: c_uint) c_int;
 pub extern fn io_uring_register_files_update(ring: *Ring, offset: c_uint, files: [*]const c_int, count: c_uint) c_int;
 pub extern fn io_uring_register_eventfd(ring: *Ring, fd: c_int) c_int;
+pub extern fn io_uring_register_buffers_update_tag(ring: *Ring, offset: c_uint, iovecs: [*]const Iovec, tags: ?[*]const u64, count: c_uint) c_int;
+pub extern fn io_uring_register_restrictions(ring: *Ring, restrictions: [*]Restriction, count: c_uint) c_int;
+pub extern fn io_uring_enable_rings(ring: *Ring) c_int;
+pub extern fn io_uring_register_iowq_max_workers(ring: *Ring, values: *[2]c_uint) c_int;
+pub extern fn io_uring_register_sync_cancel(ring: *Ring, request: *SyncCancel) c_int;

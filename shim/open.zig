@@ -66,6 +66,7 @@ fn openWith(parameters: *abi.OpenParameters, buffers: Buffers, step: *Step) i32 
 
     step.* = .memory;
     const ring = allocate(parameters) orelse return -kernel.ENOMEM;
+    ring.in_worker = parameters.in_worker != 0;
     defer if (number == null) release(ring, true);
     ring.staging = @ptrFromInt(staging);
     ring.staged_max = parameters.staging_bytes / @sizeOf(abi.Image);
@@ -93,6 +94,7 @@ fn openWith(parameters: *abi.OpenParameters, buffers: Buffers, step: *Step) i32 
     }
     // A registered ring saves the look-up of its descriptor at every enter; a thread may have sixteen.
     _ = liburing.io_uring_register_ring_fd(&ring.uring);
+    parameters.ring_registered = @intFromBool(ring.uring.int_flags & liburing.INT_FLAG_REG_RING != 0);
     ring.enter_flags = if (ring.uring.int_flags & liburing.INT_FLAG_REG_RING != 0) liburing.ENTER_REGISTERED_RING else 0;
     rc = probe(ring);
     if (rc < 0) return rc;
@@ -102,15 +104,15 @@ fn openWith(parameters: *abi.OpenParameters, buffers: Buffers, step: *Step) i32 
     ring.file_flag = if (ring.files.registered) abi.sqe_flag.FIXED_FILE else 0;
 
     step.* = .buffers;
-    const range: liburing.Iovec = .{ .base = arena_address, .len = parameters.arena_bytes };
-    rc = liburing.io_uring_register_buffers(&ring.uring, @ptrCast(&range), 1);
+    rc = registerBuffers(ring, parameters.buffer_slices);
     // The kernel gives the locked memory of a ring that was swept back a moment later.
     var tries: u32 = 0;
     while (rc == -kernel.ENOMEM and swept > 0 and tries < 20) : (tries += 1) {
         kernel.sleep(2 * std.time.ns_per_ms);
-        rc = liburing.io_uring_register_buffers(&ring.uring, @ptrCast(&range), 1);
+        rc = registerBuffers(ring, parameters.buffer_slices);
     }
     ring.registered = rc == 0;
+    if (ring.registered and parameters.buffer_slices != 0) ring.slice_bytes = parameters.arena_bytes / parameters.buffer_slices;
     parameters.registered = @intFromBool(ring.registered);
     parameters.register_errno = @intCast(-rc);
     // Memory that is not pinned must outlive its operations, and a worker's can go at any time.
@@ -138,9 +140,14 @@ fn valid(parameters: *const abi.OpenParameters) bool {
         p.staging_bytes <= abi.entries_max * @sizeOf(abi.Image) and
         p.parameter_bytes <= parameter_bytes_max and
         p.setup_flags & ~abi.setup_allowed == 0 and
+        (p.completion_entries == 0 or (p.completion_entries >= p.entries and p.completion_entries <= p.slots)) and
+        p.buffer_slices <= buffers_max and
+        (p.buffer_slices == 0 or p.arena_bytes % (p.buffer_slices * page) == 0) and
         p.rung < abi.ladder.len;
 }
 
+/// Fixed buffers that the kernel takes for one ring.
+const buffers_max = 1 << 14;
 /// Room for two paths of every entry.
 const parameter_bytes_max = abi.entries_max * 2 * slots.path_bytes;
 
@@ -164,6 +171,7 @@ fn allocate(parameters: *const abi.OpenParameters) ?*Ring {
     const files_at = place(&layout, files.File, parameters.files);
     const free_at = place(&layout, u16, parameters.files);
     const canceled_at = place(&layout, u32, parameters.slots);
+    const pins_at = place(&layout, slots.Pin, parameters.buffer_slices);
 
     const memory = freestanding.map(layout) orelse return null;
     const slot_memory_bytes = @as(usize, parameters.slots) * slots.memory_bytes;
@@ -178,6 +186,7 @@ fn allocate(parameters: *const abi.OpenParameters) ?*Ring {
     ring.slots = @ptrCast(@alignCast(memory + slots_at));
     ring.slot_count = parameters.slots;
     ring.canceled = @ptrCast(@alignCast(memory + canceled_at));
+    ring.pins = @ptrCast(@alignCast(memory + pins_at));
     ring.files.init(@ptrCast(@alignCast(memory + files_at)), @ptrCast(@alignCast(memory + free_at)), parameters.files);
     return ring;
 }
@@ -190,12 +199,22 @@ fn release(ring: *Ring, with_slot_memory: bool) void {
 /// Down the ladder while the kernel says EINVAL: there is a flag that it lacks.
 fn climb(ring: *Ring, parameters: *abi.OpenParameters) i32 {
     const asked = parameters.setup_flags;
+    const completion_entries = if (parameters.completion_entries == 0) parameters.slots else parameters.completion_entries;
+    // Only a ring of this library, and of this thread.
+    const attach: ?*Ring = if (parameters.attach == 0) null else switch (table.find(parameters.attach)) {
+        .ring => |other| other,
+        .failed => |rc| return rc,
+    };
     var rung = parameters.rung;
     while (true) : (rung += 1) {
         var setup: liburing.Params = .{
             .flags = abi.ladder[rung] | asked | abi.setup_flag.CQSIZE,
-            .cq_entries = parameters.slots,
+            .cq_entries = completion_entries,
         };
+        if (attach) |other| {
+            setup.flags |= abi.setup_flag.ATTACH_WQ;
+            setup.wq_fd = kernel.unsigned32(other.uring.ring_fd);
+        }
         if (asked & abi.setup_flag.SQPOLL != 0) {
             setup.flags &= ~(abi.setup_flag.DEFER_TASKRUN | abi.setup_flag.COOP_TASKRUN | abi.setup_flag.TASKRUN_FLAG);
             setup.sq_thread_idle = parameters.sqpoll_idle_millis;
@@ -239,6 +258,19 @@ fn probe(ring: *Ring) i32 {
         supported.* = row.opcode <= known.last_op and known.ops[row.opcode].flags & liburing.OP_SUPPORTED != 0;
     }
     return 0;
+}
+
+/// The arena as one fixed buffer, or a table of empty places for its slices.
+fn registerBuffers(ring: *Ring, slices: u32) i32 {
+    if (slices == 0) {
+        const range: liburing.Iovec = .{ .base = ring.arena_address, .len = ring.arena_bytes };
+        return liburing.io_uring_register_buffers(&ring.uring, @ptrCast(&range), 1);
+    }
+    const bytes = slices * @sizeOf(liburing.Iovec);
+    const memory = freestanding.map(bytes) orelse return -kernel.ENOMEM;
+    defer freestanding.unmap(memory, bytes);
+    // Fresh memory is zero, which is an empty place to every supported kernel.
+    return liburing.io_uring_register_buffers(&ring.uring, @ptrCast(@alignCast(memory)), slices);
 }
 
 /// Without the table operations name the real descriptor: slower, otherwise the same.

@@ -33,6 +33,8 @@ fn Prepare(comptime operation: u8) type {
     const allowed = comptime allowedBits(row);
     const opens = comptime is(row, "openat");
     const closes = comptime is(row, "close");
+    const reads = row.opcode == liburing.OP_READ or row.opcode == liburing.OP_READ_FIXED;
+    const writes = row.opcode == liburing.OP_WRITE or row.opcode == liburing.OP_WRITE_FIXED;
     const has_file = row.file == .fixed or row.file == .real;
     const kind: slots.Kind = if (opens)
         .open
@@ -100,6 +102,19 @@ fn Prepare(comptime operation: u8) type {
                 file = ring.files.reserve() orelse return .files_full;
             }
 
+            // Where the arena is pinned in parts, what stands in none of them goes by the plain operation.
+            const transfers = row.addr == .arena and (reads or writes);
+            var buffer_index: u64 = 0;
+            var pinned = true;
+            if (transfers and ring.slice_bytes != 0) {
+                if (ring.pinOf(image[2], length)) |index| {
+                    buffer_index = index;
+                } else {
+                    if (ring.in_worker) return .unpinned;
+                    pinned = false;
+                }
+            }
+
             const extra: u32 = @truncate(image[6]);
             const len: u32 = if (row.extra == .number)
                 extra
@@ -115,11 +130,12 @@ fn Prepare(comptime operation: u8) type {
 
             var flags: u8 = @truncate(image[0] >> 8);
             if (row.file == .fixed) flags |= ring.file_flag;
-            const opcode: u8 = switch (row.opcode) {
-                liburing.OP_READ, liburing.OP_READ_FIXED => ring.read_opcode,
-                liburing.OP_WRITE, liburing.OP_WRITE_FIXED => ring.write_opcode,
-                else => row.opcode,
-            };
+            const opcode: u8 = if (reads)
+                (if (pinned) ring.read_opcode else liburing.OP_READ)
+            else if (writes)
+                (if (pinned) ring.write_opcode else liburing.OP_WRITE)
+            else
+                row.opcode;
 
             const out: *Words = @ptrCast(sqe);
             out[0] = opcode | @as(u64, flags) << 8 | kernel.unsigned(fd) << 32;
@@ -127,7 +143,7 @@ fn Prepare(comptime operation: u8) type {
             out[2] = addr;
             out[3] = len | @as(u64, op_flags) << 32;
             out[4] = image[4];
-            out[5] = 0;
+            out[5] = buffer_index;
             out[6] = 0;
             out[7] = 0;
 

@@ -47,6 +47,12 @@ pub const Ring = struct {
     /// FIXED_FILE where the kernel has the file table.
     file_flag: u8,
     eventfd_registered: bool,
+    /// The arena of a worker can go away: what is not pinned cannot be used.
+    in_worker: bool,
+    /// 0, or the arena is cut into slices of this length, each of which is pinned by itself or not.
+    slice_bytes: u32,
+    /// By slice: the registered range that it lies in.
+    pins: [*]slots.Pin,
 
     slots: [*]slots.Slot,
     slot_count: u32,
@@ -81,10 +87,14 @@ pub const Ring = struct {
         control.again = 0;
 
         var published: u32 = 0;
+        var crowded = false;
         if (staged > 0) {
             if (staged > ring.staged_max) return -kernel.EINVAL;
             switch (ring.stage(staged)) {
-                .built => |count| published = count,
+                .built => |count| {
+                    published = count;
+                    crowded = count < staged;
+                },
                 .bad => |bad| {
                     control.bad_index = bad.index;
                     control.bad_reason = @backingInt(bad.reason);
@@ -96,6 +106,8 @@ pub const Ring = struct {
         if (published > 0 or wait > 0 or ring.in_flight > 0) {
             failed = ring.submitAndWait(published, if (timeout_micros == 0) 0 else wait, timeout_micros);
         }
+        // The thread that polls has not read what was there before.
+        if (crowded and control.again == 0) control.again = kernel.EAGAIN;
         const reaped = ring.reap();
         control.reaped = reaped;
         control.overflows = ring.overflows;
@@ -209,8 +221,8 @@ pub const Ring = struct {
             if (seen & liburing.SQ_NEED_WAKEUP != 0 and
                 ring.sq_tail != @atomicLoad(u32, ring.uring.sq.khead, .acquire)) flags |= liburing.ENTER_SQ_WAKEUP;
         }
-        // It never waits for more than can come.
-        const want = @min(wait, ring.in_flight);
+        // It never waits for more than can come, nor for more than there is room for.
+        const want = @min(wait, ring.in_flight, ring.cq_mask + 1);
         const to_submit = if (ring.sqpoll()) 0 else published;
         if (to_submit == 0 and ring.ready() >= want and flags == 0) {
             ring.control.consumed = published;
@@ -415,7 +427,8 @@ pub const Ring = struct {
 
     fn closed(ring: *Ring, file: *files.File, result: i32) i32 {
         // Whatever a close returns, the descriptor is gone; but a canceled one was never tried.
-        const untried = result == -kernel.ECANCELED;
+        // A ring that polls refuses it, and one that never allowed it.
+        const untried = result == -kernel.ECANCELED or result == -kernel.EINVAL or result == -kernel.EACCES;
         if (untried) kernel.close(file.fd);
         ring.files.endClose(file);
         return if (untried) 0 else result;
@@ -454,6 +467,14 @@ pub const Ring = struct {
         to[bytes] = 0;
         if (std.mem.indexOfScalar(u8, to[0..bytes], 0) != null) return null;
         return @intFromPtr(to.ptr);
+    }
+
+    /// Where the kernel's table has the registered range around this one; `null` when there is none.
+    pub fn pinOf(ring: *const Ring, offset: u64, bytes: u32) ?u16 {
+        if (offset >= ring.arena_bytes) return null;
+        const pin = ring.pins[@as(u32, @intCast(offset)) / ring.slice_bytes];
+        if (offset + bytes > pin.end) return null;
+        return @intCast(pin.start / ring.slice_bytes);
     }
 
     pub inline fn sqe(ring: *Ring, position: u32) *liburing.Sqe {

@@ -11,6 +11,7 @@ const search = @import("search.zig");
 const freestanding = @import("freestanding.zig");
 const kernel = @import("kernel.zig");
 const opening = @import("open.zig");
+const register = @import("register.zig");
 const system = @import("system.zig");
 const table = @import("table.zig");
 const wake = @import("wake.zig");
@@ -63,6 +64,48 @@ const implementations = struct {
     fn uring_adopt(number: u32, fd: i32) callconv(.c) i32 {
         return switch (table.find(number)) {
             .ring => |ring| calls.adopt(ring, fd),
+            .failed => |rc| rc,
+        };
+    }
+
+    fn uring_adopt_file(number: u32, other: u32, ref: u32) callconv(.c) i32 {
+        return calls.adoptFile(number, other, ref);
+    }
+
+    fn uring_update_files(number: u32, updates: Buffer, bytes: u32) callconv(.c) i32 {
+        const shared = bytesOf(updates, bytes, 0) orelse return -kernel.EINVAL;
+        return switch (table.find(number)) {
+            .ring => |ring| register.updateFiles(ring, shared),
+            .failed => |rc| rc,
+        };
+    }
+
+    fn uring_update_buffer(number: u32, offset: u32, bytes: u32, on: u32) callconv(.c) i32 {
+        return switch (table.find(number)) {
+            .ring => |ring| register.updateBuffer(ring, offset, bytes, on != 0),
+            .failed => |rc| rc,
+        };
+    }
+
+    fn uring_enable(number: u32, operations: Buffer, bytes: u32) callconv(.c) i32 {
+        const allowed = bytesOf(operations, bytes, 0) orelse return -kernel.EINVAL;
+        return switch (table.find(number)) {
+            .ring => |ring| register.enable(ring, allowed),
+            .failed => |rc| rc,
+        };
+    }
+
+    fn uring_workers(number: u32, limits: Buffer, bytes: u32) callconv(.c) i32 {
+        const shared = bytesOf(limits, bytes, 8) orelse return -kernel.EINVAL;
+        return switch (table.find(number)) {
+            .ring => |ring| register.workers(ring, shared[0..8]),
+            .failed => |rc| rc,
+        };
+    }
+
+    fn uring_cancel_sync(number: u32, target: u32, which: u32, generation: u32, timeout_millis: u32) callconv(.c) i32 {
+        return switch (table.find(number)) {
+            .ring => |ring| register.cancelSync(ring, target, which, generation, timeout_millis),
             .failed => |rc| rc,
         };
     }

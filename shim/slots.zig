@@ -22,6 +22,9 @@ pub const Slot = struct {
     busy: bool,
 };
 
+/// A registered range of the arena, from `start` up to `end`; nothing when both are 0.
+pub const Pin = struct { start: u32 = 0, end: u32 = 0 };
+
 /// A slot's private memory: two paths with their NUL, and a result.
 pub const path_bytes = 4096;
 pub const result_at = 2 * path_bytes;

@@ -3,7 +3,7 @@
 /** Raised when the meaning of the boundary changes in a way that the hash cannot see. */
 export const ABI_VERSION = 1;
 /** SHA-256 over all layouts, rows, flags and signatures; the library carries the same. */
-export const ABI_HASH = "99bdc02392f180e6f2fc2648daf0fbe5d2a751bc4ad4e18102f27a982178a6ca";
+export const ABI_HASH = "8c603c18ae0d4ee92ef42b5049c51fa292b381800361c3a874c6df2de3dd56cd";
 
 // Limits.
 export const ENTRIES_MAX = 4096;
@@ -66,16 +66,18 @@ export const OPEN_PARAMETERS = {
   sqpollCpu: 36,
   inWorker: 40,
   rung: 44,
-  gotEntries: 48,
-  gotCompletionEntries: 52,
-  gotSetupFlags: 56,
-  features: 60,
-  gotRung: 64,
-  registered: 68,
-  registerErrno: 72,
-  failedStep: 76,
-  reserved: 80,
-  reservedBytes: 16,
+  completionEntries: 48,
+  attach: 52,
+  bufferSlices: 56,
+  gotEntries: 60,
+  gotCompletionEntries: 64,
+  gotSetupFlags: 68,
+  features: 72,
+  gotRung: 76,
+  registered: 80,
+  registerErrno: 84,
+  failedStep: 88,
+  ringRegistered: 92,
 } as const;
 export const SYSTEM_INFO = {
   bytes: 240,
@@ -143,6 +145,11 @@ export const STATX_TIME = {
   seconds: 0,
   nanoseconds: 8,
   reserved: 12,
+} as const;
+export const FILE_UPDATE = {
+  bytes: 8,
+  file: 0,
+  descriptor: 4,
 } as const;
 
 /** Completion columns: the place of each in the columns' buffer, in units of `slots` numbers of 32 bits. */
@@ -494,14 +501,50 @@ export const SETUP_FLAG = {
   SQ_AFF: 0x4,
   CQSIZE: 0x8,
   CLAMP: 0x10,
+  ATTACH_WQ: 0x20,
+  R_DISABLED: 0x40,
   SUBMIT_ALL: 0x80,
   COOP_TASKRUN: 0x100,
   TASKRUN_FLAG: 0x200,
   SINGLE_ISSUER: 0x1000,
   DEFER_TASKRUN: 0x2000,
 } as const;
+/** The kernel's numbers of `feature_flag`. */
+export const FEATURE_FLAG = {
+  SINGLE_MMAP: 0x1,
+  NODROP: 0x2,
+  SUBMIT_STABLE: 0x4,
+  RW_CUR_POS: 0x8,
+  CUR_PERSONALITY: 0x10,
+  FAST_POLL: 0x20,
+  POLL_32BITS: 0x40,
+  SQPOLL_NONFIXED: 0x80,
+  EXT_ARG: 0x100,
+  NATIVE_WORKERS: 0x200,
+  RSRC_TAGS: 0x400,
+  CQE_SKIP: 0x800,
+  LINKED_FILE: 0x1000,
+  REG_REG_RING: 0x2000,
+  RECVSEND_BUNDLE: 0x4000,
+  MIN_TIMEOUT: 0x8000,
+  RW_ATTR: 0x10000,
+  NO_IOWAIT: 0x20000,
+} as const;
+/** The kernel's numbers of `cqe_flag`. */
+export const CQE_FLAG = {
+  BUFFER: 0x1,
+  MORE: 0x2,
+  SOCK_NONEMPTY: 0x4,
+  NOTIF: 0x8,
+} as const;
+/** The kernel's numbers of `cancel_target`. */
+export const CANCEL_TARGET = {
+  ANY: 0x0,
+  OPERATION: 0x1,
+  FILE: 0x2,
+} as const;
 /** What `OPEN_PARAMETERS.setupFlags` may ask for. */
-export const SETUP_ALLOWED = 0x13;
+export const SETUP_ALLOWED = 0x53;
 /** Set-up flags that an open tries, best first. */
 export const LADDER = [0x3280, 0x380, 0x0] as const;
 
@@ -520,6 +563,7 @@ export const BAD_REASON = {
   filesFull: 10,
   unsupported: 11,
   chain: 12,
+  unpinned: 13,
 } as const;
 export const BAD_REASON_NAMES = [
   "none",
@@ -535,6 +579,7 @@ export const BAD_REASON_NAMES = [
   "filesFull",
   "unsupported",
   "chain",
+  "unpinned",
 ] as const;
 export const OPEN_STEP = {
   none: 0,
@@ -572,6 +617,27 @@ export const EXPORTS = [
   { name: "uring_close", arguments: ["u32", "u32"], result: "i32", blocking: false },
   { name: "uring_probe", arguments: ["u32", "buffer", "u32"], result: "i32", blocking: false },
   { name: "uring_adopt", arguments: ["u32", "i32"], result: "i32", blocking: false },
+  { name: "uring_adopt_file", arguments: ["u32", "u32", "u32"], result: "i32", blocking: false },
+  {
+    name: "uring_update_files",
+    arguments: ["u32", "buffer", "u32"],
+    result: "i32",
+    blocking: false,
+  },
+  {
+    name: "uring_update_buffer",
+    arguments: ["u32", "u32", "u32", "u32"],
+    result: "i32",
+    blocking: false,
+  },
+  { name: "uring_enable", arguments: ["u32", "buffer", "u32"], result: "i32", blocking: false },
+  { name: "uring_workers", arguments: ["u32", "buffer", "u32"], result: "i32", blocking: false },
+  {
+    name: "uring_cancel_sync",
+    arguments: ["u32", "u32", "u32", "u32", "u32"],
+    result: "i32",
+    blocking: false,
+  },
   { name: "uring_flock", arguments: ["u32", "u32", "u32"], result: "i32", blocking: false },
   {
     name: "uring_fstatfs",
@@ -652,6 +718,7 @@ export const ERRNO = {
   ENODATA: 61,
   ETIME: 62,
   EOVERFLOW: 75,
+  EBADFD: 77,
   EOPNOTSUPP: 95,
   ETIMEDOUT: 110,
   EALREADY: 114,
@@ -698,6 +765,7 @@ export const ERRORS = [
   [61, "ENODATA", "no data available"],
   [62, "ETIME", "timer expired"],
   [75, "EOVERFLOW", "value too large"],
+  [77, "EBADFD", "not in a state for this"],
   [95, "EOPNOTSUPP", "operation not supported"],
   [110, "ETIMEDOUT", "timed out"],
   [114, "EALREADY", "operation already in progress"],

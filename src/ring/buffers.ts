@@ -22,6 +22,11 @@ export class RegisteredBuffer {
   readonly offset: number;
   /** Bytes. */
   readonly length: number;
+  /**
+   * Whether its memory is registered with the kernel (pinned): always, never where the kernel refused the
+   * arena, or as `ring.registerBuffers` says. Read it; it is the ring's to change.
+   */
+  registered: boolean;
   /** The set it is from, until released. @internal */
   owner: BufferSet | undefined;
 
@@ -32,10 +37,11 @@ export class RegisteredBuffer {
     this.index = index;
     this.offset = offset;
     this.length = bytes.length;
+    this.registered = owner.registered;
   }
 
   /**
-   * Gives it back.
+   * Gives it back. What `ring.registerBuffers` registered is so no longer.
    * @throws {RingBusyError} when an operation on it is in flight; the error names it.
    */
   release(): void {
@@ -44,10 +50,12 @@ export class RegisteredBuffer {
   }
 }
 
-/** Names the operation in flight in a ring's slot. @internal */
+/** What a set needs of its ring. @internal */
 export interface SlotNames {
   operationOfSlot(slot: number): string;
   userDataOfSlot(slot: number): number;
+  /** Takes back what `ring.registerBuffers` did. */
+  unregister(buffer: RegisteredBuffer): void;
 }
 
 /** The buffers of a ring. */
@@ -56,6 +64,8 @@ export class BufferSet {
   readonly sliceBytes: number;
   /** Slices in all. */
   readonly count: number;
+  /** Whether the whole arena is registered. @internal */
+  readonly registered: boolean;
   /** By first slice: the slot of the operation in flight, -1 for none. @internal */
   readonly inFlight: Int32Array;
   readonly #arena: Uint8Array;
@@ -67,10 +77,11 @@ export class BufferSet {
   #free: number;
 
   /** @internal */
-  constructor(arena: Uint8Array, sliceBytes: number, slots: SlotNames) {
+  constructor(arena: Uint8Array, sliceBytes: number, registered: boolean, slots: SlotNames) {
     this.#arena = arena;
     this.#slots = slots;
     this.sliceBytes = sliceBytes;
+    this.registered = registered;
     this.count = Math.floor(arena.length / sliceBytes);
     this.inFlight = new Int32Array(this.count).fill(-1);
     this.#taken = new Uint8Array(this.count);
@@ -120,11 +131,17 @@ export class BufferSet {
     if (buffer.owner !== this) {
       throw new TypeError("the buffer was released before, or is another ring's");
     }
-    if (this.inFlight[buffer.index] !== -1) throw this.busy(buffer, "released");
+    this.checkIdle(buffer, "released");
+    if (buffer.registered !== this.registered) this.#slots.unregister(buffer);
     buffer.owner = undefined;
     const slices = buffer.length / this.sliceBytes;
     this.#taken.fill(0, buffer.index, buffer.index + slices);
     this.#free += slices;
+  }
+
+  /** Throws when an operation on the buffer is in flight. @internal */
+  checkIdle(buffer: RegisteredBuffer, what: string): void {
+    if (this.inFlight[buffer.index] !== -1) throw this.busy(buffer, what);
   }
 
   /** @internal */

@@ -34,6 +34,24 @@ export class RingBusyError extends Error {
   }
 }
 
+/** A ring with `iopoll` was asked for what a device cannot be polled for. */
+export class RingPollError extends Error {
+  /** The name of the class. */
+  override readonly name: string = "RingPollError";
+  /** The same for every error of this class. */
+  readonly code: string = "NotPolled";
+  /** @internal */
+  constructor(
+    /** The operation, as `fsync`. */
+    readonly operation: string,
+  ) {
+    super(
+      `a ring with iopoll has no ${operation}: only reads and writes are polled for. ` +
+        `Open a second ring without iopoll for it; adoptFile shares a file between them`,
+    );
+  }
+}
+
 /** This kernel lacks an operation. */
 export class RingUnsupportedError extends Error {
   /** The name of the class. */

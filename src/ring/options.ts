@@ -13,13 +13,25 @@ import {
   SETUP_FLAG,
   SLOTS_MAX,
 } from "../abi/generated.ts";
+import type { Ring } from "./ring.ts";
 
 /** Options of `Ring.open`; each may be left out. */
 export interface RingOptions {
   /** Operations that can be staged for one submit, up to 4,096. Default 256. */
   entries?: number;
-  /** Operations that can be staged, in flight or not reaped together, up to 16,384. Default 512. */
+  /**
+   * Entries of the completion queue, from `entries` up to 16,384. Default 512, or twice `entries` when
+   * that is more.
+   */
   completionEntries?: number;
+  /**
+   * Operations that can be staged, in flight or not reaped together, up to 16,384. Default as many as the
+   * completion queue has entries. With more of them the queue can overflow: then the kernel keeps what has
+   * no room, and nothing is lost, but it is slower.
+   */
+  slots?: number;
+  /** Brings `entries`, `completionEntries`, `slots` and `files` down to their limits instead of throwing. */
+  clamp?: boolean;
   /** Bytes of the arena, up to 1 GiB; a multiple of `bufferBytes`. Default 4 MiB. */
   arenaBytes?: number;
   /** Bytes of one slice of the arena, a multiple of 4,096. Default 64 KiB. */
@@ -36,8 +48,23 @@ export interface RingOptions {
     /** The processor that it runs on; any by default. */
     cpu?: number;
   };
-  /** Completions are polled from the device: only O_DIRECT reads and writes, on devices that can. */
+  /**
+   * Completions are polled from the device: reads and writes of files with O_DIRECT, on devices that can,
+   * and nothing else. Open and sync files by a second ring, and share them: `adoptFile`.
+   */
   iopoll?: boolean;
+  /**
+   * Shares the kernel's threads (the one that polls, with `sqpoll`, and the workers) with another open ring
+   * of this thread.
+   */
+  attach?: Ring;
+  /** Nothing can be submitted before `ring.enable()`, which can restrict the ring. */
+  disabled?: boolean;
+  /**
+   * Nothing of the arena is registered (pinned) at first; `ring.registerBuffers` does that for single
+   * buffers. For arenas larger than the memory that may be locked. At most 16,384 slices.
+   */
+  sparseBuffers?: boolean;
   /** The first rung of set-up flags that is tried, for tests. Default 0, the best. */
   firstRung?: number;
 }
@@ -45,6 +72,7 @@ export interface RingOptions {
 /** Options with nothing left open. */
 export interface ResolvedOptions {
   readonly entries: number;
+  readonly completionEntries: number;
   readonly slots: number;
   readonly arenaBytes: number;
   readonly bufferBytes: number;
@@ -53,12 +81,17 @@ export interface ResolvedOptions {
   readonly sqpollIdleMillis: number;
   readonly sqpollCpu: number;
   readonly firstRung: number;
+  readonly attach: Ring | undefined;
+  /** 0 when the arena is registered as a whole. */
+  readonly bufferSlices: number;
 }
 
 /** Slices begin at multiples of this, so that direct I/O can use them. */
 export const SLICE_ALIGNMENT_BYTES = 4096;
 const ENTRIES = 256;
-const SLOTS = 512;
+const COMPLETION_ENTRIES = 512;
+/** Fixed buffers that the kernel takes for one ring. */
+const BUFFERS_MAX = 16384;
 const ARENA_BYTES = 4 << 20;
 const BUFFER_BYTES = 64 << 10;
 const FILES = 256;
@@ -67,11 +100,16 @@ const SQPOLL_IDLE_MILLIS = 1000;
 const KNOWN: readonly string[] = [
   "entries",
   "completionEntries",
+  "slots",
+  "clamp",
   "arenaBytes",
   "bufferBytes",
   "files",
   "sqpoll",
   "iopoll",
+  "attach",
+  "disabled",
+  "sparseBuffers",
   "firstRung",
 ];
 
@@ -85,8 +123,28 @@ export function resolveOptions(options: RingOptions): ResolvedOptions {
       throw new TypeError(`unknown option "${name}"; there are ${KNOWN.join(", ")}`);
     }
   }
-  const slots = integer("completionEntries", options.completionEntries, SLOTS, 1, SLOTS_MAX);
-  const entriesDefault = Math.min(ENTRIES, slots);
+  const clamp = boolean("clamp", options.clamp, false);
+  const sized = (
+    name: "entries" | "completionEntries" | "slots" | "files",
+    fallback: number,
+    min: number,
+    max: number,
+  ) => {
+    const value = options[name];
+    const fits = clamp && typeof value === "number" && value > max ? max : value;
+    return integer(name, fits, fallback, min, max);
+  };
+  const wanted = typeof options.completionEntries === "number"
+    ? options.completionEntries
+    : COMPLETION_ENTRIES;
+  const entries = sized("entries", Math.max(1, Math.min(ENTRIES, wanted)), 1, ENTRIES_MAX);
+  const completionEntries = sized(
+    "completionEntries",
+    Math.max(COMPLETION_ENTRIES, 2 * entries),
+    entries,
+    SLOTS_MAX,
+  );
+  const slots = sized("slots", completionEntries, completionEntries, SLOTS_MAX);
   const bufferBytes = integer(
     "bufferBytes",
     options.bufferBytes,
@@ -116,14 +174,24 @@ export function resolveOptions(options: RingOptions): ResolvedOptions {
       throw new TypeError(`unknown option "sqpoll.${name}"; there are idleMillis, cpu`);
     }
   }
+  const slices = arenaBytes / bufferBytes;
+  const sparse = boolean("sparseBuffers", options.sparseBuffers, false);
+  if (sparse && slices > BUFFERS_MAX) {
+    throw new RangeError(
+      `with sparseBuffers the arena has at most ${BUFFERS_MAX} slices, not ${slices}: make bufferBytes larger`,
+    );
+  }
   return {
-    entries: integer("entries", options.entries, entriesDefault, 1, ENTRIES_MAX),
+    entries,
+    completionEntries,
     slots,
     arenaBytes,
     bufferBytes,
-    files: integer("files", options.files, FILES, 1, FILES_MAX),
+    files: sized("files", FILES, 1, FILES_MAX),
     setupFlags: (sqpoll ? SETUP_FLAG.SQPOLL : 0) |
-      (boolean("iopoll", options.iopoll, false) ? SETUP_FLAG.IOPOLL : 0),
+      (boolean("iopoll", options.iopoll, false) ? SETUP_FLAG.IOPOLL : 0) |
+      (boolean("disabled", options.disabled, false) ? SETUP_FLAG.R_DISABLED : 0) |
+      (clamp ? SETUP_FLAG.CLAMP : 0),
     sqpollIdleMillis: integer(
       "sqpoll.idleMillis",
       detail.idleMillis,
@@ -135,6 +203,8 @@ export function resolveOptions(options: RingOptions): ResolvedOptions {
       ? FILE_NONE
       : integer("sqpoll.cpu", detail.cpu, 0, 0, 0xffff),
     firstRung: integer("firstRung", options.firstRung, 0, 0, LADDER.length - 1),
+    attach: options.attach,
+    bufferSlices: sparse ? slices : 0,
   };
 }
 

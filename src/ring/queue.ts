@@ -119,6 +119,8 @@ export class Queue {
     timeoutMicros: number,
   ) => number;
   private readonly _owner: QueueOwner;
+  /** Entries of the completion queue. */
+  private readonly _room: number;
   /** The ring, as its files know it. */
   private readonly _ring: unknown;
   private readonly _buffers: BufferSet;
@@ -156,6 +158,7 @@ export class Queue {
     number: number,
     tick: (ring: number, staged: number, wait: number, timeoutMicros: number) => number,
     entries: number,
+    room: number,
     slots: number,
     memory: SharedMemory,
     owner: QueueOwner,
@@ -169,6 +172,7 @@ export class Queue {
     this._buffers = buffers;
     this._bufferSlots = buffers.inFlight;
     this._limit = entries;
+    this._room = room;
     this.slots = slots;
     this._images = new Int32Array(memory.staging);
     this._columns = new Int32Array(memory.columns);
@@ -404,13 +408,35 @@ export class Queue {
 
   /** Submits, and waits until `count` completions can be reaped, or the time is over. */
   tickAndWait(count: number, timeoutMicros: number): number {
+    const start = timeoutMicros === WAIT_FOR_EVER ? 0 : performance.now();
     const wait = Math.min(count, this.taken) - this.unreaped;
-    let consumed = this.tick(this.staged, wait > 0 ? wait : 0, timeoutMicros);
-    // The kernel was short of something, and took nothing or a part. What it has in flight frees it.
-    for (let i = 0; this._control[layout.CONTROL_AGAIN] !== 0 && this.unreaped < count; i++) {
-      if (this.staged === 0 || i === AGAIN_MAX) break;
+    const consumed = this.tick(this.staged, wait > 0 ? wait : 0, timeoutMicros);
+    if (this._control[layout.CONTROL_AGAIN] === 0 && wait <= this._room) return consumed;
+    return consumed + this._goOn(Math.min(count, this.taken), start, timeoutMicros);
+  }
+
+  /**
+   * The kernel was short of something, and took nothing or a part: what it has in flight frees it. Or there
+   * are more completions to wait for than their queue has room for.
+   */
+  private _goOn(count: number, start: number, timeoutMicros: number): number {
+    let consumed = 0;
+    let refused = 0;
+    while (this.unreaped < count && refused < AGAIN_MAX) {
+      let left = WAIT_FOR_EVER;
+      if (timeoutMicros !== WAIT_FOR_EVER) {
+        left = Math.floor(timeoutMicros - (performance.now() - start) * 1000);
+        if (left <= 0) break;
+      }
       const inFlight = this._outstanding - this.unreaped;
-      consumed += this.tick(this.staged, inFlight > 0 ? 1 : 0, timeoutMicros);
+      const wait = this.staged > 0
+        ? Math.min(1, inFlight)
+        : Math.min(count - this.unreaped, inFlight);
+      if (this.staged === 0 && wait === 0) break;
+      const before = this.unreaped;
+      const taken = this.tick(this.staged, wait, left);
+      consumed += taken;
+      refused = taken === 0 && this.unreaped === before ? refused + 1 : 0;
     }
     return consumed;
   }
@@ -661,6 +687,13 @@ export function flagsAllowed(operation: number, flags: number): boolean {
 
 function tickError(errno: number): RingError {
   const name = errnoName(errno);
+  if (errno === ERRNO.EBADFD) {
+    return new RingError(
+      `the ring was opened disabled: call enable() first (${name})`,
+      name,
+      errno,
+    );
+  }
   return new RingError(`the tick of the ring failed: ${name} (${errnoText(errno)})`, name, errno);
 }
 

@@ -7,9 +7,13 @@
 import type { CompletionArray } from "../abi/completions.ts";
 import { errnoName, errnoText } from "../abi/errno.ts";
 import {
+  CANCEL_TARGET,
   ERRNO,
+  FEATURE_FLAG,
+  FILE_NONE,
   FILE_SLOT_BITS,
   FILE_SYSTEM_INFO,
+  FILE_UPDATE,
   OPEN_PARAMETERS,
   OPERATION,
   OPERATIONS,
@@ -22,7 +26,13 @@ import {
 import { type Functions, library } from "../native/library.ts";
 import { type SystemInfo, systemInfo } from "../native/system.ts";
 import { BufferSet, type RegisteredBuffer } from "./buffers.ts";
-import { RingBusyError, RingClosedError, RingError, RingUnsupportedError } from "./errors.ts";
+import {
+  RingBusyError,
+  RingClosedError,
+  RingError,
+  RingPollError,
+  RingUnsupportedError,
+} from "./errors.ts";
 import { RingFile } from "./file.ts";
 import {
   CONTROL_ENTERS,
@@ -41,10 +51,12 @@ import { checkUserData, flagsAllowed, operationName, Queue, TAG, WAIT_FOR_EVER }
 import { type FileSystemResult, StatxResult } from "./statx.ts";
 import type { TraceSink } from "./trace.ts";
 import { kernelIsOld, oldKernel, unavailable } from "./unavailable.ts";
-import { Dispatcher, Latency } from "./waiter.ts";
+import { Dispatcher, Latency, type Waitable } from "./waiter.ts";
 
 /** Bytes of paths that can be staged together. */
 const PATHS_BYTES = 64 << 10;
+/** A cancellation that is waited for takes so long at most. */
+const CANCEL_MILLIS = 1000;
 /** A close waits so long for the last completions. */
 const CLOSE_DEADLINE_MILLIS = 1000;
 /** What `length` of an fsync can hold; a longer range is a whole-file sync. */
@@ -66,18 +78,33 @@ export interface RingFeatures {
   readonly setupFlags: number;
   /** Their names. */
   readonly setup: readonly string[];
-  /** IORING_FEAT_* of this kernel. */
+  /** IORING_FEAT_* of this kernel, `FEATURE_FLAG`. */
   readonly features: number;
+  /** Their names. */
+  readonly featureNames: readonly string[];
   /** Entries of the kernel's submission queue. */
   readonly entries: number;
   /** Entries of the kernel's completion queue. */
   readonly completionEntries: number;
   /** The rung of set-up flags that the kernel took: 0 is the best. */
   readonly rung: number;
-  /** Whether the arena is registered (pinned). */
+  /** Whether the arena is registered (pinned); with `sparseBuffers`, whether parts of it can be. */
   readonly registered: boolean;
   /** Why it is not, an errno's name; empty when it is. */
   readonly registerError: string;
+  /**
+   * Whether the ring itself is registered with its thread, which saves the look-up of its descriptor in
+   * each call. A thread has sixteen places for that; further rings do without.
+   */
+  readonly ringRegistered: boolean;
+}
+
+/** Worker threads of the kernel (io-wq), for what cannot be done without blocking. */
+export interface WorkerLimits {
+  /** For files and block devices. */
+  readonly bounded: number;
+  /** For what may never end: pipes, sockets, terminals. */
+  readonly unbounded: number;
 }
 
 /** Counts since open. */
@@ -100,6 +127,8 @@ export interface RingStats {
   readonly files: number;
   /** As in {@linkcode RingFeatures}. */
   readonly registered: boolean;
+  /** Bytes of the arena that are registered (pinned) now. */
+  readonly registeredBytes: number;
   /** As in {@linkcode RingFeatures}. */
   readonly rung: number;
 }
@@ -179,6 +208,9 @@ export class Ring {
   readonly #results: DataView;
   #pathsEnd = 0;
 
+  readonly #polls: boolean;
+  /** Bytes that `registerBuffers` registered. */
+  #registeredBytes = 0;
   readonly #filesMax: number;
   readonly #files: (RingFile | undefined)[] = [];
   #filesTaken = 0;
@@ -190,10 +222,7 @@ export class Ring {
   #wait: Promise<void> | undefined;
   #waiting = false;
   #looking = false;
-  readonly #waitable = {
-    look: (): boolean => this.#look(),
-    arm: (on: boolean): void => this.#arm(on),
-  };
+  readonly #waitable: Waitable;
 
   private constructor(options: ResolvedOptions, functions: Functions, system: () => SystemInfo) {
     const shared = (bytes: number) => new Uint8Array(new SharedArrayBuffer(bytes));
@@ -216,8 +245,11 @@ export class Ring {
     put(OPEN_PARAMETERS.sqpollCpu, options.sqpollCpu);
     put(OPEN_PARAMETERS.inWorker, library().host.isWorker() ? 1 : 0);
     put(OPEN_PARAMETERS.rung, options.firstRung);
+    put(OPEN_PARAMETERS.completionEntries, options.completionEntries);
+    put(OPEN_PARAMETERS.attach, options.attach === undefined ? 0 : options.attach.#ring);
+    put(OPEN_PARAMETERS.bufferSlices, options.bufferSlices);
     const ring = functions.uring_open(parameters, staging, parameterArea, columns, control, arena);
-    if (ring < 0) throw unavailable(-ring, got(OPEN_PARAMETERS.failedStep), system());
+    if (ring < 0) throw unavailable(-ring, got(OPEN_PARAMETERS.failedStep), system(), options);
     // The kernel and the shim know addresses in these: they live as long as the ring.
     keptAlive.set(ring, [staging, parameterArea, columns, control, arena]);
 
@@ -234,25 +266,36 @@ export class Ring {
     const registered = got(OPEN_PARAMETERS.registered) === 1;
     const setupFlags = got(OPEN_PARAMETERS.gotSetupFlags);
     const registerErrno = got(OPEN_PARAMETERS.registerErrno);
+    const features = got(OPEN_PARAMETERS.features);
     this.features = {
       setupFlags,
-      setup: Object.entries(SETUP_FLAG).filter(([, bit]) => (setupFlags & bit) !== 0)
-        .map(([name]) => name),
-      features: got(OPEN_PARAMETERS.features),
+      setup: namesOf(SETUP_FLAG, setupFlags),
+      features,
+      featureNames: namesOf(FEATURE_FLAG, features),
       entries: got(OPEN_PARAMETERS.gotEntries),
       completionEntries: got(OPEN_PARAMETERS.gotCompletionEntries),
       rung: got(OPEN_PARAMETERS.gotRung),
       registered,
       registerError: registered || registerErrno === 0 ? "" : errnoName(registerErrno),
+      ringRegistered: got(OPEN_PARAMETERS.ringRegistered) === 1,
     };
-    this.buffers = new BufferSet(this.arena, options.bufferBytes, {
+    this.#polls = (setupFlags & SETUP_FLAG.IOPOLL) !== 0;
+    this.#waitable = {
+      look: () => this.#look(),
+      arm: (on) => this.#arm(on),
+      polled: this.#polls,
+    };
+    const whole = registered && options.bufferSlices === 0;
+    this.buffers = new BufferSet(this.arena, options.bufferBytes, whole, {
       operationOfSlot: (slot) => operationName(this._queue.operationOfSlot(slot)),
       userDataOfSlot: (slot) => this._queue.userDataOfSlot(slot),
+      unregister: (buffer) => this.#unregisterBuffer(buffer),
     });
     this._queue = new Queue(
       ring,
       functions.uring_tick,
       options.entries,
+      this.features.completionEntries,
       options.slots,
       { staging: staging.buffer, columns: columns.buffer, control: this.#control },
       {
@@ -278,6 +321,11 @@ export class Ring {
    */
   static open(options: RingOptions = {}): Ring {
     const resolved = resolveOptions(options);
+    const { attach } = resolved;
+    if (attach !== undefined) {
+      if (!(attach instanceof Ring)) throw new TypeError("attach must be a Ring");
+      attach.#checkOpen();
+    }
     const { functions } = library();
     let system: SystemInfo | undefined;
     const systemOnce = () => system ??= systemInfo(functions);
@@ -834,6 +882,8 @@ export class Ring {
     userData: number,
     tag: number,
   ): boolean {
+    // The kernel would refuse it, and a close would have to be done again.
+    if (this.#polls) throw new RingPollError(operationName(operation));
     return this._queue.stage(operation, reference, offset, address, length, flags, userData, tag);
   }
 
@@ -958,20 +1008,242 @@ export class Ring {
   }
 
   /**
-   * Adopts several descriptors.
+   * Lets this ring use a file of another ring of the same thread, as one opening of it in both: they have
+   * its position and its locks in common, and each closes its own.
    *
-   * @throws {RingError} as {@linkcode Ring.adoptFd}; ENFILE before any of them is adopted. After another
-   * error those before the refused one stay open until the ring is closed.
+   * @throws {RingError} ENFILE when all file slots are taken.
+   */
+  adoptFile(file: RingFile): RingFile {
+    this.#checkOpen();
+    const other = file?.owner;
+    if (!(other instanceof Ring)) throw this.#badFile(file);
+    if (this.#filesTaken >= this.#filesMax) throw this.#filesFull();
+    const { uring_adopt_file } = this.#functions;
+    const reference = uring_adopt_file(this.#ring, other.#ring, file.reference);
+    this.#check(reference, `adopting ${file.path || "a file"} of another ring`);
+    this.#filesTaken++;
+    return this.#addFile(reference, file.path);
+  }
+
+  // --- Registrations ---------------------------------------------------------------------------
+
+  // The kernel's table of files is made when the ring is opened, with `files` empty places, and a file slot
+  // is a place in it; what opens a file fills one, what closes it empties it. These fill and empty many at
+  // once. The table of buffers has one place with the whole arena, or with `sparseBuffers` one for each
+  // slice: memory outside the arena is never registered.
+
+  /**
+   * Adopts several descriptors, all or none: one call, each in a free place of the file table.
+   *
+   * @throws {RingError} as {@linkcode Ring.adoptFd}; then none of them was adopted.
    */
   registerFiles(descriptors: readonly number[]): RingFile[] {
     this.#checkOpen();
     if (this.#filesTaken + descriptors.length > this.#filesMax) throw this.#filesFull();
-    return descriptors.map((descriptor) => this.adoptFd(descriptor));
+    const references = this.#updateFiles(descriptors.map(() => FILE_NONE), descriptors);
+    this.#filesTaken += references.length;
+    return references.map((reference) => this.#addFile(reference, ""));
   }
 
   /**
-   * Locks or unlocks a whole file, without waiting when `LOCK_FLAG.NONBLOCK` is among `flags`, else
-   * blocking. The lock is of this opening of the file, and ends with it.
+   * Puts other files into the places of `files`, all or none: each is closed, and its place gets a
+   * duplicate of the descriptor with the same index. It is a file of its own: the old one cannot be used
+   * any more, and whatever was prepared for it can never reach the new one.
+   *
+   * @throws {RingBusyError} when an operation on one of them is in flight; the error names it.
+   * @throws {RingError} as {@linkcode Ring.adoptFd}; then nothing has changed.
+   */
+  updateFiles(files: readonly RingFile[], descriptors: readonly number[]): RingFile[] {
+    this.#checkIdle(files);
+    if (descriptors.length !== files.length) {
+      throw new RangeError(
+        `there are ${files.length} files and ${descriptors.length} descriptors: one for each`,
+      );
+    }
+    const references = this.#updateFiles(files.map(({ reference }) => reference), descriptors);
+    for (const file of files) file.owner = undefined;
+    return references.map((reference) => this.#addFile(reference, ""));
+  }
+
+  /**
+   * Closes files, all or none, in one call and without an operation: also while the queue is full, and on
+   * a ring with `iopoll`, which has no close.
+   *
+   * @throws {RingBusyError} when an operation on one of them is in flight; the error names it.
+   */
+  unregisterFiles(files: readonly RingFile[]): void {
+    this.#checkIdle(files);
+    this.#updateFiles(files.map(({ reference }) => reference), files.map(() => -1));
+    for (const file of files) {
+      file.owner = undefined;
+      this.#removeFile(file);
+    }
+  }
+
+  #checkIdle(files: readonly RingFile[]): void {
+    this.#checkOpen();
+    for (const file of files) {
+      this.#checkFile(file);
+      const busy = this._queue.findFile(file.reference);
+      if (busy >= 0) throw this.#fileBusy(file, busy);
+    }
+    if (new Set(files).size < files.length) throw new TypeError("a file is named twice");
+  }
+
+  /** The references of what is in these places now. */
+  #updateFiles(references: readonly number[], descriptors: readonly number[]): number[] {
+    const count = references.length;
+    if (count === 0) return [];
+    const words = FILE_UPDATE.bytes / 4;
+    const updates = new Int32Array(new SharedArrayBuffer(count * FILE_UPDATE.bytes));
+    for (let i = 0; i < count; i++) {
+      if (descriptors[i] !== -1 || references[i] === FILE_NONE) {
+        checkNumber(`descriptors[${i}]`, descriptors[i], 0x7fff_ffff);
+      }
+      updates[words * i + FILE_UPDATE.file / 4] = references[i];
+      updates[words * i + FILE_UPDATE.descriptor / 4] = descriptors[i];
+    }
+    const bytes = new Uint8Array(updates.buffer);
+    this.#check(
+      this.#functions.uring_update_files(this.#ring, bytes, bytes.length),
+      `changing ${count} files of the ring`,
+    );
+    return references.map((_, i) => updates[words * i + FILE_UPDATE.file / 4]);
+  }
+
+  /**
+   * Registers (pins) buffers of a ring that was opened with `sparseBuffers`. Until they are unregistered or
+   * released, operations on them need not pin them anew. One that is registered stays so.
+   *
+   * Other buffers can be used all the same on the main thread; in a worker, whose memory can go away at any
+   * time, the shim refuses them (`unpinned`).
+   *
+   * @throws {RingError} ENOMEM when no more memory may be locked; those before it are registered.
+   */
+  registerBuffers(buffers: readonly RegisteredBuffer[]): void {
+    this.#checkBuffers(buffers);
+    for (const buffer of buffers) {
+      if (buffer.registered) continue;
+      const { offset, length } = buffer;
+      const result = this.#functions.uring_update_buffer(this.#ring, offset, length, 1);
+      this.#check(result, `registering the ${length} bytes of buffer ${buffer.index}`);
+      buffer.registered = true;
+      this.#registeredBytes += length;
+    }
+  }
+
+  /**
+   * Takes registrations of {@linkcode Ring.registerBuffers} back.
+   *
+   * @throws {RingBusyError} when an operation on one of them is in flight; then none was taken back.
+   */
+  unregisterBuffers(buffers: readonly RegisteredBuffer[]): void {
+    this.#checkBuffers(buffers);
+    for (const buffer of buffers) if (buffer.registered) this.#unregisterBuffer(buffer);
+  }
+
+  #checkBuffers(buffers: readonly RegisteredBuffer[]): void {
+    this.#checkOpen();
+    if (this.buffers.registered) {
+      throw new TypeError("the whole arena is registered: open the ring with sparseBuffers");
+    }
+    for (const buffer of buffers) {
+      if (buffer?.owner !== this.buffers) throw this.#badBuffer(buffer);
+      this.buffers.checkIdle(buffer, "registered or unregistered");
+    }
+  }
+
+  #unregisterBuffer(buffer: RegisteredBuffer): void {
+    const { offset, length } = buffer;
+    // The kernel forgets a ring's registrations with the ring.
+    if (!this._queue.closed) {
+      const result = this.#functions.uring_update_buffer(this.#ring, offset, length, 0);
+      this.#check(result, `unregistering buffer ${buffer.index}`);
+    }
+    buffer.registered = false;
+    this.#registeredBytes -= length;
+  }
+
+  /**
+   * Starts a ring that was opened with `disabled`.
+   *
+   * @param operations The only ones that it may ever do, by their names in `ring.probe()`: everything else
+   * ends with -EACCES, whoever prepares it. That cannot be undone. The kernel knows its own operations and
+   * not ours, so what it does by the same one is allowed with it: `read` and `read_fixed`, `write` and
+   * `write_fixed`, `statx` and `fstatx`. `close` and `cancel`, which give back what the ring has, are always
+   * allowed. Without a list everything is.
+   * @throws {RingError} EBADFD, or EACCES, when the ring was not opened disabled or was started before.
+   */
+  enable(operations?: readonly string[]): void {
+    this.#checkOpen();
+    const rows = new Uint8Array(new SharedArrayBuffer(OPERATIONS.length));
+    for (const name of operations ?? []) {
+      const index = OPERATIONS.findIndex((row) => row.name === name);
+      if (index < 0) throw new TypeError(`there is no operation "${name}"`);
+      rows[index] = 1;
+    }
+    const bytes = operations === undefined ? 0 : rows.length;
+    this.#check(this.#functions.uring_enable(this.#ring, rows, bytes), "enabling the ring");
+  }
+
+  /**
+   * Limits the kernel's worker threads for the rings of this thread: they are the thread's, not the ring's.
+   *
+   * @param limits What is left out stays as it is.
+   * @returns what the limits were.
+   */
+  limitWorkers(limits: Partial<WorkerLimits> = {}): WorkerLimits {
+    this.#checkOpen();
+    const words = new Uint32Array(new SharedArrayBuffer(8));
+    for (const [i, name] of (["bounded", "unbounded"] as const).entries()) {
+      const limit = limits[name];
+      if (limit === undefined) continue;
+      checkNumber(name, limit, 0x7fff_ffff);
+      if (limit === 0) throw new RangeError(`${name} must be at least 1`);
+      words[i] = limit;
+    }
+    const bytes = new Uint8Array(words.buffer);
+    this.#check(this.#functions.uring_workers(this.#ring, bytes, 8), "limiting worker threads");
+    return { bounded: words[0], unbounded: words[1] };
+  }
+
+  /**
+   * Cancels operations that were submitted, and blocks until they have ended or the time is over. Their
+   * completions come all the same, -ECANCELED or what they achieved, and only those give their buffers
+   * back: reap them.
+   *
+   * @param target The `userData` of one operation, a file for all operations on it, or `"all"`.
+   * @param timeoutMillis How long to wait at most.
+   * @returns 0, or a negative errno: -ENOENT when there was nothing to cancel, -ETIME after a time-out.
+   * @throws {RingUnsupportedError} before Linux 6.0.
+   */
+  cancelSync(target: number | RingFile | "all", timeoutMillis: number = CANCEL_MILLIS): number {
+    this.#checkOpen();
+    checkNumber("timeoutMillis", timeoutMillis, U32_MAX);
+    let what: number = CANCEL_TARGET.ANY;
+    let which = 0;
+    let generation = 0;
+    if (typeof target === "number") {
+      checkUserData(target);
+      const slot = this._queue.findUserData(target);
+      if (slot < 0) return -ERRNO.ENOENT;
+      what = CANCEL_TARGET.OPERATION;
+      which = slot;
+      generation = this._queue.generationOfSlot(slot);
+    } else if (target !== "all") {
+      this.#checkFile(target);
+      what = CANCEL_TARGET.FILE;
+      which = target.reference;
+    }
+    const { uring_cancel_sync } = this.#functions;
+    const res = uring_cancel_sync(this.#ring, what, which, generation >>> 0, timeoutMillis);
+    if (res === -ERRNO.EINVAL) throw new RingUnsupportedError("synchronous cancel", "6.0");
+    if (res !== -ERRNO.ENOENT && res !== -ERRNO.ETIME) this.#check(res, "cancelling");
+    return res;
+  }
+
+  /**
+   * Locks or unlocks a whole file. Never waits. The lock is of this opening of the file, and ends with it.
    *
    * @returns 0, or a negative errno: -EAGAIN when it is held by another.
    */
@@ -1049,6 +1321,7 @@ export class Ring {
       inFlight: this.#control[CONTROL_IN_FLIGHT],
       files: this.#filesTaken,
       registered: this.features.registered,
+      registeredBytes: this.buffers.registered ? this.arena.length : this.#registeredBytes,
       rung: this.features.rung,
     };
   }
@@ -1169,6 +1442,10 @@ export class Ring {
     const name = errnoName(-result);
     throw new RingError(`${what} failed: ${name} (${errnoText(-result)})`, name, -result);
   }
+}
+
+function namesOf(flags: Readonly<Record<string, number>>, value: number): string[] {
+  return Object.keys(flags).filter((name) => (value & flags[name]) !== 0);
 }
 
 const RESOLVED = Promise.resolve();

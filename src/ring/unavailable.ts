@@ -5,9 +5,10 @@
  */
 
 import { errnoName, errnoText } from "../abi/errno.ts";
-import { ERRNO, OPEN_STEP, OPEN_STEP_NAMES } from "../abi/generated.ts";
+import { ERRNO, FILE_NONE, OPEN_STEP, OPEN_STEP_NAMES } from "../abi/generated.ts";
 import { RingUnavailableError, type RingUnavailableReason } from "../native/errors.ts";
 import type { SystemInfo } from "../native/system.ts";
+import type { ResolvedOptions } from "./options.ts";
 
 const KERNEL_MAJOR_MIN = 5;
 const KERNEL_MINOR_MIN = 15;
@@ -30,7 +31,12 @@ export function oldKernel(system: SystemInfo): RingUnavailableError {
  * @param errno Positive, as the shim returned it.
  * @param step The step of opening that failed, an `OPEN_STEP`.
  */
-export function unavailable(errno: number, step: number, system: SystemInfo): RingUnavailableError {
+export function unavailable(
+  errno: number,
+  step: number,
+  system: SystemInfo,
+  options: ResolvedOptions,
+): RingUnavailableError {
   const code = errnoName(errno);
   const make = (reason: RingUnavailableReason, detail: string, wayOut: string) =>
     new RingUnavailableError(reason, code, detail, wayOut);
@@ -61,6 +67,13 @@ export function unavailable(errno: number, step: number, system: SystemInfo): Ri
         case ERRNO.ENOMEM:
           return memlock();
         case ERRNO.EINVAL:
+          if (options.sqpollCpu !== FILE_NONE) {
+            return make(
+              "kernel",
+              `Linux ${system.release} refuses sqpoll on processor ${options.sqpollCpu} (EINVAL)`,
+              "Name one that is online, as sqpoll.cpu, or none",
+            );
+          }
           return make(
             "kernel",
             `Linux ${system.release} refuses every set of set-up flags`,

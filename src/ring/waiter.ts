@@ -24,6 +24,8 @@ export interface Waitable {
   look(): boolean;
   /** Whether completions signal the eventfd. */
   arm(on: boolean): void;
+  /** The device is polled by each look, and nothing is ever signalled. */
+  readonly polled: boolean;
 }
 
 interface Waiting {
@@ -100,7 +102,7 @@ export class Dispatcher {
     this.#looking = [];
     for (const waiting of looking) {
       if (this.#done(waiting, false)) continue;
-      if (now < waiting.lookUntilMillis) this.#looking.push(waiting);
+      if (now < waiting.lookUntilMillis || waiting.ring.polled) this.#looking.push(waiting);
       else this.#arm(waiting);
     }
     if (this.#looking.length > 0) this.#ensureTurn();

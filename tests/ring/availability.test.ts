@@ -1,11 +1,10 @@
 /**
  * Opening a ring where something is refused: each reason has its error, which says why and what to do;
  * and what can be had without it still works: lower rungs of set-up flags, an arena that is not pinned.
- * The refusals are made by launchers: seccomp, strace, a sysctl, limits.
+ * The refusals are made by launchers: seccomp, strace, another file over a sysctl, limits.
  */
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, it } from "node:test";
@@ -14,45 +13,20 @@ import { asUser, hasCommand, type ProgramOptions, runRing } from "../support/pro
 import { inScratch, ROOT, skipRing } from "../support/ring.ts";
 import { skipUnless } from "../support/skip.ts";
 
-const SYSCTL = "/proc/sys/kernel/io_uring_disabled";
 const isRoot = process.getuid?.() === 0;
 const skipStrace = skipUnless(hasCommand("strace"), "strace is not installed") || skipRing;
 
-function sysctl(): string | undefined {
-  try {
-    return readFileSync(SYSCTL, "utf8").trim();
-  } catch {
-    return undefined;
-  }
-}
-const skipSysctl = skipRing ||
-  skipUnless(isRoot && sysctl() === "0", "kernel.io_uring_disabled cannot be set here");
+const skipDisabled = skipRing ||
+  skipUnless(
+    isRoot && hasCommand("unshare") && existsSync("/proc/sys/kernel/io_uring_disabled"),
+    "kernel.io_uring_disabled cannot be covered by another file here",
+  );
 
 /** Where a program of another user may write. */
 const asOther = (directory: string, memlockBytes: number): ProgramOptions => ({
   launcher: asUser(memlockBytes),
   home: directory,
 });
-
-/** One test of the machine at a time that sets the sysctl, or needs it unset as an ordinary user. */
-async function alone<T>(body: () => Promise<T>): Promise<T> {
-  const lock = join(tmpdir(), "uring-test-sysctl.lock");
-  for (let i = 0;; i++) {
-    try {
-      mkdirSync(lock);
-      break;
-    } catch {
-      // What was killed left it behind: none holds it for so long.
-      if (i > 600) rmdirSync(lock);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  }
-  try {
-    return await body();
-  } finally {
-    rmdirSync(lock);
-  }
-}
 
 const strace = (directory: string, ...injections: string[]): readonly string[] => [
   ...["strace", "-f", "-qq", "--seccomp-bpf", "-o", join(directory, "strace")],
@@ -80,56 +54,51 @@ describe("ring availability", { skip: skipRing }, () => {
 
   it(
     "disabled by the sysctl",
-    { skip: skipSysctl },
+    { skip: skipDisabled },
     () =>
-      alone(() =>
-        inScratch(async (directory) => {
-          writeFileSync(SYSCTL, "1");
-          try {
-            const error = await runRing(directory, asOther(directory, 8 << 20));
-            assert.equal(error.reason, "disabled", JSON.stringify(error));
-            assert.equal(error.code, "EPERM");
-            assert.match(error.message, /kernel\.io_uring_disabled is 1.*sysctl/s);
-          } finally {
-            writeFileSync(SYSCTL, "0");
-          }
-        })
-      ),
+      inScratch(async (directory) => {
+        // Other programs of the machine need rings meanwhile: the sysctl says 1 in this mount namespace
+        // only, and the kernel's refusal is a filter's.
+        const says = join(directory, "io_uring_disabled");
+        writeFileSync(says, "1\n");
+        const filter = join(ROOT, "tests/support/seccomp.py");
+        const script = `mount --bind ${says} /proc/sys/kernel/io_uring_disabled && ` +
+          `exec python3 ${filter} 1 "$@"`;
+        const launcher = ["unshare", "--mount", "sh", "-c", script, "sh"];
+        const error = await runRing(directory, { launcher });
+        assert.equal(error.reason, "disabled", JSON.stringify(error));
+        assert.equal(error.code, "EPERM");
+        assert.match(error.message, /kernel\.io_uring_disabled is 1.*sysctl/s);
+      }),
   );
 
   it("an ordinary user with 8 MiB of memlock has a registered arena", () =>
-    alone(() =>
-      inScratch(async (directory) => {
-        const result = await runRing(directory, asOther(directory, 8 << 20));
-        works(result);
-        assert.equal(result.registered, true);
-      })
-    ));
+    inScratch(async (directory) => {
+      const result = await runRing(directory, asOther(directory, 8 << 20));
+      works(result);
+      assert.equal(result.registered, true);
+    }));
 
   it("an ordinary user without memlock has an arena that is not registered, and knows it", () =>
-    alone(() =>
-      inScratch(async (directory) => {
-        const result = await runRing(directory, asOther(directory, 0));
-        if (result.reason !== undefined) {
-          // Before 5.12 the ring itself is locked memory.
-          assert.equal(result.reason, "memlock", JSON.stringify(result));
-          return;
-        }
-        works(result);
-        assert.equal(result.registered, false);
-        assert.equal(result.registerError, "ENOMEM");
-      })
-    ));
+    inScratch(async (directory) => {
+      const result = await runRing(directory, asOther(directory, 0));
+      if (result.reason !== undefined) {
+        // Before 5.12 the ring itself is locked memory.
+        assert.equal(result.reason, "memlock", JSON.stringify(result));
+        return;
+      }
+      works(result);
+      assert.equal(result.registered, false);
+      assert.equal(result.registerError, "ENOMEM");
+    }));
 
   it("a worker without memlock has no ring, since its arena could go away", () =>
-    alone(() =>
-      inScratch(async (directory) => {
-        const options = { ...asOther(directory, 0), ring: { inWorker: true } };
-        const error = await runRing(directory, options);
-        assert.equal(error.reason, "memlock", JSON.stringify(error));
-        assert.match(error.message, /may lock 0 bytes of memory \(ENOMEM\)/);
-      })
-    ));
+    inScratch(async (directory) => {
+      const options = { ...asOther(directory, 0), ring: { inWorker: true } };
+      const error = await runRing(directory, options);
+      assert.equal(error.reason, "memlock", JSON.stringify(error));
+      assert.match(error.message, /may lock 0 bytes of memory \(ENOMEM\)/);
+    }));
 
   it(
     "too little memory for the ring itself",

@@ -2,7 +2,7 @@
  * What the tests of the ring share: whether there is io_uring here, a scratch directory, and the
  * shortest way from an operation to its `res`.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -79,6 +79,18 @@ export function openFile(
   flags: number = OPEN_FLAG.RDWR | OPEN_FLAG.CREAT,
 ): RingFile {
   return ring.file(finish(ring, ring.prepOpenat(path, flags, 0o644, 1)));
+}
+
+/** The kernel's number of the descriptor that this process has for a path: Deno's own are others. */
+export function descriptorOf(path: string): number {
+  for (const name of readdirSync("/proc/self/fd")) {
+    try {
+      if (readlinkSync(`/proc/self/fd/${name}`) === path) return Number(name);
+    } catch {
+      // The one that the directory was read by.
+    }
+  }
+  throw new Error(`no descriptor is open for ${path}`);
 }
 
 /** A buffer with these bytes in front. */

@@ -5,10 +5,10 @@
  */
 import process from "node:process";
 import { isMainThread, parentPort, Worker } from "node:worker_threads";
-import { OPEN_FLAG, Ring, RingUnavailableError } from "../../ring.ts";
+import { OPEN_FLAG, Ring, RingImageError, RingUnavailableError } from "../../ring.ts";
 
 const [directory, optionsText = "{}"] = process.argv.slice(2);
-const { inWorker = false, ...options } = JSON.parse(optionsText);
+const { inWorker = false, task = "use", ...options } = JSON.parse(optionsText);
 
 function use(ring: Ring): Record<string, unknown> {
   const { rung, registered, registerError, setup } = ring.features;
@@ -57,10 +57,34 @@ function use(ring: Ring): Record<string, unknown> {
   };
 }
 
+/** Writes from a buffer before and after it is registered. */
+function useSparse(ring: Ring): Record<string, unknown> {
+  const run = (prepared: boolean): number | string => {
+    if (!prepared) throw new Error("not prepared");
+    try {
+      ring.submitAndWait(1);
+    } catch (error) {
+      if (!(error instanceof RingImageError)) throw error;
+      return error.reason;
+    }
+    ring.reap();
+    return ring.completions.res[0];
+  };
+  const flags = OPEN_FLAG.RDWR | OPEN_FLAG.CREAT;
+  const file = ring.file(run(ring.prepOpenat(`${directory}/data`, flags, 0o644, 1)) as number);
+  const buffer = ring.buffers.acquire()!;
+  new TextEncoder().encodeInto("hello", buffer.bytes);
+  const before = run(ring.prepWrite(file, buffer, 0, 5, 0, 2));
+  ring.registerBuffers([buffer]);
+  const after = run(ring.prepWrite(file, buffer, 0, 5, 0, 3));
+  run(ring.prepRead(file, buffer, 100, 5, 0, 4));
+  return { before, after, read: new TextDecoder().decode(buffer.bytes.slice(100, 105)) };
+}
+
 function report(): string {
   try {
     using ring = Ring.open(options);
-    return JSON.stringify(use(ring));
+    return JSON.stringify(task === "sparse" ? useSparse(ring) : use(ring));
   } catch (error) {
     if (!(error instanceof RingUnavailableError)) throw error;
     const { reason, code, message, detail, wayOut } = error;
@@ -71,7 +95,9 @@ function report(): string {
 if (!isMainThread) {
   parentPort!.postMessage(report());
 } else if (inWorker) {
-  const worker = new Worker(import.meta.filename!, { argv: [directory, JSON.stringify(options)] });
+  const worker = new Worker(import.meta.filename!, {
+    argv: [directory, JSON.stringify({ ...options, task })],
+  });
   worker.once("message", (line) => {
     console.log(line);
     void worker.terminate();
