@@ -1,5 +1,5 @@
 //! The library: the exports of `abi.exports`, each a thin door to the file that does the work.
-//! Reading order: abi, this, open, ring, prep, files; the rest stands beside them.
+//! Reading order: abi, this, open, register, ring, prep, files; the rest stands beside them.
 
 const std = @import("std");
 const builtin = @import("builtin");
