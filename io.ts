@@ -48,6 +48,7 @@ export {
   type IoIdentity,
   type IoLeak,
   type IoStat,
+  type IoTimer,
   IoUsageError,
   type OpenOptions,
 } from "./src/io/io.ts";

@@ -26,11 +26,13 @@ import {
   type IoIdentity,
   type IoLeak,
   type IoStat,
+  type IoTimer,
   IoUsageError,
   type OpenOptions,
 } from "./io.ts";
 import { checkOpenOptions } from "./open_options.ts";
 import { Kind, KIND_NAMES, OperationTable } from "./operations.ts";
+import { LoopTimer } from "./timer.ts";
 
 /** The most bytes that one read or write may name: what Linux transfers at most. */
 export const TRANSFER_BYTES_MAX = 0x7ffff000;
@@ -182,6 +184,11 @@ export abstract class Backend {
   abstract crc32c(bytes: Uint8Array, seed: number): number;
   abstract crc32cBuffer(buffer: ArenaBuffer, offset: number, length: number, seed: number): number;
 
+  /** As {@linkcode Io.after}. */
+  after(micros: number, callback: () => void): IoTimer {
+    return new LoopTimer(micros, callback);
+  }
+
   /** Submits what is staged, and finishes what has ended, without blocking. */
   abstract drain(): void;
   /**
@@ -293,6 +300,12 @@ export class ClientIo implements Io {
   }
   wallClock(): number {
     return this.driver.wallClock();
+  }
+  after(micros: number, callback: () => void): IoTimer {
+    if (!(micros >= 0 && micros <= Number.MAX_SAFE_INTEGER)) {
+      throw new IoUsageError(`a timer is set for 0 microseconds from now or more, not ${micros}`);
+    }
+    return this.driver.after(micros, callback);
   }
   random(bytes: Uint8Array): void {
     this._check();

@@ -108,6 +108,12 @@ export interface IoIdentity {
   readonly host: string;
 }
 
+/** What {@linkcode Io.after} gives. */
+export interface IoTimer {
+  /** Then it does not call back; after it did, this does nothing. */
+  cancel(): void;
+}
+
 /** `advice` of {@linkcode Io.advise}. */
 export type IoAdvice = "normal" | "sequential" | "random" | "willneed" | "dontneed";
 
@@ -159,6 +165,13 @@ export interface Io {
   now(): number;
   /** Milliseconds since 1970. */
   wallClock(): number;
+  /**
+   * Calls back once, in a turn of its own, `micros` after now by the clock of `now()`. Keeps the process
+   * alive until then. On a simulated machine the time is virtual: it passes with the operations, and
+   * jumps where the program rests; a
+   * machine that crashes calls back at once, and a process that was killed calls nobody.
+   */
+  after(micros: number, callback: () => void): IoTimer;
   /** Fills `bytes` with random numbers. */
   random(bytes: Uint8Array): void;
   /** CRC32C (Castagnoli) of `bytes`, continuing from `seed`. */

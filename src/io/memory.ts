@@ -9,6 +9,9 @@
  *   in any order when `reorder` is set. Until then it is in flight.
  * - `poll` completes what is due, and lets a little time pass. `park` and `wait` jump to the next
  *   completion of their client.
+ * - A timer (`after`) that is due when time has passed calls back behind the program that let it pass.
+ *   While one is set the machine goes on by itself once the program has come to rest: to the next
+ *   completion, or the next timer.
  *
  * Data. Page cache and disk are separate things.
  * - A write that was not synced survives a crash wholly, partly (by sector) or not at all, whatever
@@ -72,6 +75,7 @@ import {
   type IoFileSystem,
   type IoIdentity,
   type IoStat,
+  type IoTimer,
   IoUsageError,
   type OpenOptions,
 } from "./io.ts";
@@ -245,6 +249,35 @@ interface Interrupted {
   readonly data: Uint8Array | undefined;
 }
 
+/** Somebody wants to be called at `dueMicros`. */
+class Timer implements IoTimer {
+  readonly machine: Machine;
+  readonly backend: MemoryBackend;
+  readonly dueMicros: number;
+  readonly callback: () => void;
+
+  constructor(
+    machine: Machine,
+    backend: MemoryBackend,
+    dueMicros: number,
+    callback: () => void,
+  ) {
+    this.machine = machine;
+    this.backend = backend;
+    this.dueMicros = dueMicros;
+    this.callback = callback;
+  }
+
+  cancel(): void {
+    const at = this.machine.timers.indexOf(this);
+    if (at >= 0) this.machine.timers.splice(at, 1);
+  }
+
+  fire(): void {
+    if (!this.backend.killed) this.callback();
+  }
+}
+
 /** What processes share: the disk, the clock, what is in flight. */
 class Machine {
   readonly settings: Settings;
@@ -262,7 +295,10 @@ class Machine {
   waits = 0;
   /** Set once the machine has stopped. */
   interrupted: Interrupted[] | undefined;
+  /** Those that are set, earliest first. A few. */
+  readonly timers: Timer[] = [];
   #lastDueMicros = 0;
+  #idleTurn = false;
 
   constructor(settings: Settings, disk: MemoryDisk, boot: number, clockMicros: number) {
     this.settings = settings;
@@ -290,7 +326,10 @@ class Machine {
 
   /** Everything stops where it is. */
   stop(): void {
-    this.interrupted ??= this.inFlight();
+    if (this.interrupted !== undefined) return;
+    this.interrupted = this.inFlight();
+    // Who waits for a timer finds out in the same way as who waits for an operation.
+    for (const timer of this.timers.splice(0)) queueMicrotask(() => timer.fire());
   }
 
   /** What is in flight now. */
@@ -332,6 +371,54 @@ class Machine {
     this.operations++;
     this.disk.clockMillis = this.wallClock();
     this.processes[owner].complete(slot);
+    this.passed();
+  }
+
+  addTimer(timer: Timer): void {
+    if (this.interrupted !== undefined) {
+      queueMicrotask(() => timer.fire());
+      return;
+    }
+    const later = this.timers.findIndex(({ dueMicros }) => dueMicros > timer.dueMicros);
+    this.timers.splice(later < 0 ? this.timers.length : later, 0, timer);
+    this.passed();
+  }
+
+  /** Time has passed, or stands still: sees to the timers. */
+  passed(): void {
+    const { timers } = this;
+    if (timers.length === 0) return;
+    // Their callers are in the middle of something.
+    while (timers.length > 0 && timers[0].dueMicros <= this.clockMicros) {
+      const timer = timers.shift()!;
+      queueMicrotask(() => timer.fire());
+    }
+    if (timers.length > 0) this.#goOnLater();
+  }
+
+  /**
+   * When the program has come to rest the machine goes on by itself, to the next completion or timer, for
+   * as long as a timer is set.
+   */
+  #goOnLater(): void {
+    if (this.#idleTurn) return;
+    this.#idleTurn = true;
+    turn(() => {
+      this.#idleTurn = false;
+      if (this.interrupted !== undefined || this.timers.length === 0) return;
+      const { dueMicros } = this.timers[0];
+      if (this.schedule.dueMicros > dueMicros) {
+        this.clockMicros = Math.max(this.clockMicros, dueMicros);
+      } else {
+        try {
+          this.runNext();
+        } catch (error) {
+          // The power went: whoever asks this machine for anything will hear of it.
+          if (!(error instanceof MemoryCrashError)) throw error;
+        }
+      }
+      this.passed();
+    });
   }
 
   /** Completes everything that is due. */
@@ -739,6 +826,7 @@ class MemoryBackend extends Backend {
       // The caller will try again, in real time: here others get on as if it had passed.
       machine.clockMicros += LOCK_TRY_MICROS;
       machine.runDue();
+      machine.passed();
     }
     if (node.holder !== undefined && node.holder !== file) return -ERRNO.EAGAIN;
     node.holder = file;
@@ -831,10 +919,18 @@ class MemoryBackend extends Backend {
 
   // Turns
 
+  override after(micros: number, callback: () => void): IoTimer {
+    const { machine } = this;
+    const timer = new Timer(machine, this, machine.clockMicros + micros, callback);
+    machine.addTimer(timer);
+    return timer;
+  }
+
   drain(): void {
     const { machine } = this;
     machine.clockMicros += machine.settings.pollMicros;
     machine.runDue();
+    machine.passed();
   }
 
   block(client: ClientIo, timeoutMicros: number): void {
@@ -843,6 +939,7 @@ class MemoryBackend extends Backend {
     while (client.ready === 0) {
       if (machine.schedule.dueMicros > deadline) {
         machine.clockMicros = deadline;
+        machine.passed();
         return;
       }
       machine.runNext();

@@ -15,7 +15,7 @@
 import { type Io, IoFullError } from "./io.ts";
 
 /** Pause before an operation is tried again that found the Io full. */
-const FULL_RETRY_MILLIS = 1;
+const FULL_RETRY_MICROS = 1000;
 
 /** Called for each completion of a reserved handle. Must not throw. */
 export type OnCompletion = (handle: number, res: number) => void;
@@ -124,7 +124,7 @@ export class Pump {
       const step = result.value;
       if (typeof step !== "function") {
         if ("until" in step) step.until(() => resumable.resume(0));
-        else setTimeout(() => resumable.resume(0), step.sleepMillis);
+        else this.#io.after(step.sleepMillis * 1000, () => resumable.resume(0));
         return;
       }
       const handle = this.#nextHandle;
@@ -136,9 +136,9 @@ export class Pump {
         if (error instanceof IoFullError) {
           // Others have all the operations of the Io: nothing has happened, and this one comes later.
           const again = () => result;
-          setTimeout(
+          this.#io.after(
+            FULL_RETRY_MICROS,
             () => this.#advance(task, resumable, again, done, failed),
-            FULL_RETRY_MILLIS,
           );
           return;
         }

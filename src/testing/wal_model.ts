@@ -133,6 +133,8 @@ export interface CrashCounts {
   ambiguous: number;
   segments: number;
   truncations: number;
+  /** Frames without records that logs wrote because they had come to rest. */
+  marks: number;
   operations: number;
 }
 
@@ -152,6 +154,7 @@ export function newCrashCounts(): CrashCounts {
     ambiguous: 0,
     segments: 0,
     truncations: 0,
+    marks: 0,
     operations: 0,
   };
 }
@@ -174,9 +177,13 @@ function randomOptions(rng: Prng): WalOptions {
   return {
     segmentBytes: 65_536 + maxBytes + 4096 * rng.between(0, 16),
     mode: rng.oneIn(2) ? "direct" : "buffered",
-    commit: { maxBytes, maxInFlight: rng.between(1, 4) },
+    commit: {
+      maxBytes,
+      maxInFlight: rng.between(1, 4),
+      maxDelayMicros: rng.oneIn(4) ? rng.between(1, 5000) : 0,
+    },
     preallocate: rng.oneIn(5) ? false : rng.oneIn(3) ? "reserve" : true,
-    idleMarkMillis: Infinity,
+    idleMarkMillis: rng.oneIn(3) ? Infinity : rng.between(1, 20),
     lockTimeoutMillis: LOCK_TIMEOUT_MILLIS,
   };
 }
@@ -386,6 +393,16 @@ async function settle<T>(machine: Machine, wal: Wal, promise: Promise<T>): Promi
   return await promise;
 }
 
+/**
+ * Lets virtual time pass while the program does nothing. Time goes on where nothing else does, in turns
+ * of the event loop: one for each timer that is due, and for every so many operations.
+ */
+async function rest(machine: Machine, micros: number): Promise<void> {
+  let over = false;
+  machine.io.after(micros, () => over = true);
+  while (!over && !machine.io.crashed) await new Promise((resolve) => setImmediate(resolve));
+}
+
 /** Random use of the open log, until it is enough or the machine goes off. */
 async function live(
   machine: Machine,
@@ -410,6 +427,7 @@ async function live(
   model.observe(wal);
   counts.acknowledged += model.acknowledged;
   counts.segments += wal.stats().segments;
+  counts.marks += wal.stats().marks;
   if (!machine.io.crashed && rng.oneIn(3)) {
     mend(machine);
     const { segmentReady } = wal.stats();
@@ -432,7 +450,7 @@ async function act(
   counts: CrashCounts,
 ): Promise<void> {
   const wal = machine.wal!;
-  switch (rng.below(12)) {
+  switch (rng.below(14)) {
     case 0: {
       const lsn = rng.between(1, wal.durableLsn + 1);
       model.firstAsked = Math.max(model.firstAsked, lsn);
@@ -479,6 +497,9 @@ async function act(
       }
       break;
     }
+    case 6:
+      await rest(machine, rng.between(1, 40_000));
+      break;
     case 5:
       if (wal.durableLsn < wal.appendedLsn) {
         wal.waitDurable(rng.between(wal.durableLsn, wal.appendedLsn));

@@ -15,7 +15,7 @@
  * @module
  */
 
-import { DSYNC, type Io, type IoBuffer, IoError, IoFullError } from "../io/io.ts";
+import { DSYNC, type Io, type IoBuffer, IoError, IoFullError, type IoTimer } from "../io/io.ts";
 import type { Pump, Task } from "../io/pump.ts";
 import { EAGAIN, EINTR, EIO, ioError, RETRIES_MAX } from "./disk.ts";
 import {
@@ -44,9 +44,9 @@ export const SYNC_HANDLE = 64;
 /** Handles below this are the writer's. */
 export const RESERVED_HANDLES = 65;
 /** Pause before what the Io had no room for is submitted again. */
-const FULL_RETRY_MILLIS = 1;
+const FULL_RETRY_MICROS = 1000;
 /** Between two tries at a segment while records wait for one. */
-const SPARE_RETRY_MILLIS = 100;
+const SPARE_RETRY_MICROS = 100_000;
 /** Largest `maxInFlight`. */
 export const IN_FLIGHT_MAX = 63;
 
@@ -147,14 +147,14 @@ export class Writer {
   #syncInFlight = false;
   #syncCovers = 0;
   #syncRetries = 0;
-  #markTimer: ReturnType<typeof setTimeout> | undefined;
-  #retryTimer: ReturnType<typeof setTimeout> | undefined;
-  #delayTimer: ReturnType<typeof setTimeout> | undefined;
+  #markTimer: IoTimer | undefined;
+  #retryTimer: IoTimer | undefined;
+  #delayTimer: IoTimer | undefined;
   /** Records up to here do not wait for company. */
   #flushLsn = 0;
   /** Handles of what the Io had no room for; at most one a frame, and the sync. */
   readonly #unsent: number[] = [];
-  #sendTimer: ReturnType<typeof setTimeout> | undefined;
+  #sendTimer: IoTimer | undefined;
   /** Operations of the reserved handles that are in flight. */
   #busy = 0;
   #idle: (() => void) | undefined;
@@ -433,8 +433,7 @@ export class Writer {
       queueMicrotask(this.#scheduled);
       return;
     }
-    const millis = Math.max(1, Math.ceil(this.#maxDelayMicros / 1000));
-    this.#delayTimer = setTimeout(this.#scheduled, millis);
+    this.#delayTimer = this.#io.after(this.#maxDelayMicros, this.#scheduled);
   }
 
   /** Submits everything appended so far, as far as frames may be in flight. */
@@ -570,10 +569,10 @@ export class Writer {
   /** Others have all the operations of the Io: what was refused comes again, and nothing has failed. */
   #sendLater(handle: number): void {
     this.#unsent.push(handle);
-    this.#sendTimer ??= setTimeout(() => {
+    this.#sendTimer ??= this.#io.after(FULL_RETRY_MICROS, () => {
       this.#sendTimer = undefined;
       this.#sendAgain();
-    }, FULL_RETRY_MILLIS);
+    });
   }
 
   #sendAgain(): void {
@@ -763,10 +762,10 @@ export class Writer {
       this.#checkSettled();
     } else {
       // Who waits for a record of this log asks for nothing else: it looks by itself now and then.
-      this.#retryTimer ??= setTimeout(() => {
+      this.#retryTimer ??= this.#io.after(SPARE_RETRY_MICROS, () => {
         this.#retryTimer = undefined;
         this.#retrySpare();
-      }, SPARE_RETRY_MILLIS);
+      });
     }
   }
 
@@ -788,12 +787,12 @@ export class Writer {
       this.#idleMarkMillis === Infinity || this.#markTimer !== undefined || this.#closed ||
       this.#markedLsn >= this.#durableLsn || this.#durableLsn !== this.#appendedLsn
     ) return;
-    this.#markTimer = setTimeout(() => {
+    this.#markTimer = this.#io.after(this.#idleMarkMillis * 1000, () => {
       this.#markTimer = undefined;
       if (this.#closed) return;
       if (this.#durableLsn === this.#appendedLsn) this.writeMark();
       else this.#considerMark();
-    }, this.#idleMarkMillis);
+    });
   }
 
   /** When the log is idle and its last records are under no mark: writes one. */
@@ -871,11 +870,18 @@ export class Writer {
     this.#room?.reject(this.#poison);
     this.#room = undefined;
     this.#settled?.reject(this.#poison);
-    if (this.#markTimer !== undefined) clearTimeout(this.#markTimer);
-    if (this.#retryTimer !== undefined) clearTimeout(this.#retryTimer);
-    this.#retryTimer = undefined;
+    this.#cancelTimers();
     this.#onPoison(this.#poison);
     if (this.onAdvance !== undefined) this.onAdvance();
+  }
+
+  #cancelTimers(): void {
+    this.#markTimer?.cancel();
+    this.#retryTimer?.cancel();
+    this.#delayTimer?.cancel();
+    this.#markTimer = undefined;
+    this.#retryTimer = undefined;
+    this.#delayTimer = undefined;
   }
 
   /** The Io itself failed: nothing in flight will ever complete. */
@@ -890,12 +896,7 @@ export class Writer {
   /** No further appends. What was appended still becomes durable, and is sent on its way. */
   stop(): void {
     this.#closed = true;
-    if (this.#markTimer !== undefined) clearTimeout(this.#markTimer);
-    if (this.#retryTimer !== undefined) clearTimeout(this.#retryTimer);
-    this.#retryTimer = undefined;
-    if (this.#delayTimer !== undefined) clearTimeout(this.#delayTimer);
-    this.#delayTimer = undefined;
-    this.#markTimer = undefined;
+    this.#cancelTimers();
     if (this.#limit > 0 && this.#fill.recordCount > 0) this.#closeFilling();
     this.#limit = 0;
     this.#submitFull();

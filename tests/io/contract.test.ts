@@ -768,6 +768,24 @@ function suite(backend: BackendRow): void {
 
   // The rest
 
+  row("after() calls back once, not before its time, and not when it was cancelled", async (io) => {
+    const calls: number[] = [];
+    const before = io.now();
+    io.after(2000, () => calls.push(0)).cancel();
+    // The shortest are beyond what the runtimes' own timers can do.
+    for (const micros of [3000, 0, 300]) {
+      await new Promise<void>((resolve) =>
+        io.after(micros, () => {
+          calls.push(micros);
+          resolve();
+        })
+      );
+      assert.ok(io.now() - before >= micros, `${micros} microseconds`);
+    }
+    assert.deepEqual(calls, [3000, 0, 300]);
+    usage(() => io.after(-1, () => {}), /0 microseconds from now or more, not -1/);
+  });
+
   row("now never goes back, random fills, crc32c is CRC32C", (io) => {
     let before = io.now();
     for (let i = 0; i < 100; i++) {

@@ -6,7 +6,7 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DSYNC, type Io, type IoFile, type IoStat } from "../../io.ts";
+import { DSYNC, type Io, type IoFile, type IoStat, IoUsageError } from "../../io.ts";
 import { MemoryCrashError, MemoryIo, type MemoryIoOptions } from "../../testing.ts";
 import { filled, openFile, readBytes, readText, run, writeBytes } from "./support.ts";
 
@@ -902,4 +902,34 @@ test("time stamps and identities are the simulation's", () => {
   assert.equal(io.statFs(file).type, "btrfs");
   const { bootId } = io.identity();
   assert.notEqual(io.crash().identity().bootId, bootId);
+});
+
+test("timers: virtual time, in order, each once; a machine that crashes calls at once", async () => {
+  const io = MemoryIo.create({ seed: 3 });
+  const calls: string[] = [];
+  const last = new Promise<void>((resolve) => io.after(90_000_000, resolve));
+  const call = (name: string) => () => calls.push(`${name} ${Math.round(io.now() / 1000)}`);
+  io.after(2000, call("second"));
+  io.after(1000, call("first")).cancel();
+  io.after(1000, call("one"));
+  const started = performance.now();
+  await last;
+  assert.deepEqual(calls, ["one 1", "second 2"]);
+  assert.ok(performance.now() - started < 60_000, "90 seconds that nobody waits for");
+  assert.throws(() => io.after(-1, () => {}), IoUsageError);
+  assert.throws(() => io.after(NaN, () => {}), IoUsageError);
+
+  // With an operation in flight that nobody polls for: it ends first.
+  io.open("/a", { write: true, create: true }, 1);
+  await new Promise<void>((resolve) => io.after(1_000_000, resolve));
+  assert.equal(io.poll(), 1);
+
+  const late = new Promise<void>((resolve) => io.after(1e12, resolve));
+  const killed = io.sibling();
+  killed.after(1, () => calls.push("killed"));
+  killed.kill();
+  const after = io.crash();
+  await late;
+  await new Promise<void>((resolve) => after.after(10, resolve));
+  assert.equal(calls.length, 2, "a killed process is called no more");
 });

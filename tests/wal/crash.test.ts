@@ -33,5 +33,5 @@ test(`${CRASHES} seeded crashes`, { timeout: 3_600_000 }, async () => {
   assert.ok(counts.kills > runs / 5, "kills");
   assert.ok(counts.faults > runs / 10 && counts.poisoned > runs / 50, "failing disks");
   assert.ok(counts.segments > runs, "more than one segment");
-  assert.ok(counts.acknowledged > 0 && counts.truncations > 0);
+  assert.ok(counts.acknowledged > 0 && counts.truncations > 0 && counts.marks > runs / 5);
 });
