@@ -19,14 +19,14 @@ multiarch="/usr/lib/$(uname -m)-linux-gnu"
 packages=(
   "needed|liburing-dev|$multiarch/liburing.a|building the shim"
   "wanted|strace|strace|tests that inject kernel errors"
-  "wanted|xfsprogs|mkfs.xfs|crash tests on XFS"
+  "wanted|xfsprogs|mkfs.xfs|tests on XFS"
+  "wanted|btrfs-progs|mkfs.btrfs|tests on btrfs"
 )
 if [[ $full == full ]]; then
   packages+=(
     "needed|fio|fio|benchmarks: the reference they are held against"
     "needed|gcc|gcc|benchmarks: the reference loop in C"
     "needed|libc6-dev|/usr/include/stdio.h|benchmarks: the reference loop in C"
-    "wanted|btrfs-progs|mkfs.btrfs|crash tests on btrfs"
     "wanted|e2fsprogs|mkfs.ext4|crash tests on ext4"
     "wanted|user-mode-linux|linux.uml|power cuts"
     "wanted|dmsetup|dmsetup|power cuts on a disk with a volatile cache"

@@ -42,7 +42,7 @@
  * - After a failed fsync or fdatasync the pages count as clean: the next sync succeeds, cached reads
  *   show the new data, direct reads and a crash show that all or most of it is not there. `advise`
  *   with `dontneed` lets cached reads see it too.
- * - After a failed direct or DSYNC write (EIO and its like) each of its sectors is old or new.
+ * - After a failed direct or DSYNC write (EIO and its like) none, some or all of its sectors are new.
  *   ENOSPC, EDQUOT, EFBIG, EINTR and EAGAIN leave everything as it was.
  * - A disk that gets full gives a short write first, then ENOSPC. `rot` flips bits on the device.
  *   `shortChance` and `interruptChance` make short transfers, EINTR and EAGAIN happen by themselves.

@@ -491,7 +491,7 @@ export class MemoryDisk {
     node.blocks = blocks;
   }
 
-  /** A write failed: of its sectors within the file some are new now, durable or not. */
+  /** A write failed: of its sectors within the file none, some or all are new now, durable or not. */
   tearWrite(
     node: FileNode,
     offset: number,
@@ -504,7 +504,8 @@ export class MemoryDisk {
     const size = Math.min(length, node.size - offset);
     if (size <= 0) return;
     const effect = { offset, length: size };
-    for (const [from, to] of this.#sectors(effect, () => random.chance(0.5))) {
+    const share = random.below(3) / 2;
+    for (const [from, to] of this.#sectors(effect, () => random.chance(share))) {
       this.write(node, from, source, sourceOffset + from - offset, to - from, direct, false);
     }
   }

@@ -4,7 +4,9 @@
  *
  * It lacks, compared with `UringIo`: direct I/O (an open with `direct` ends with -EINVAL, and the
  * alignment is 0), `allocate` (-EOPNOTSUPP), and `advise`, which does nothing. Locks are there where the
- * runtime or libc has them (`src/host/lock.ts`), else `lock` gives -EOPNOTSUPP.
+ * runtime or libc has them (`src/host/lock.ts`), else `lock` gives -EOPNOTSUPP. Under Deno a write that
+ * meets a full disk, a quota or a limit ends with that error also when a part of it was written: its
+ * `writeSync` goes on behind a short write, and does not say how far it came.
  *
  * @module
  */

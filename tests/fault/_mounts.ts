@@ -16,10 +16,13 @@ import { join } from "node:path";
 import process from "node:process";
 import { skipUnless } from "../support/skip.ts";
 
+/** On a device. */
 export type FileSystem = "ext4" | "xfs" | "btrfs";
+/** Or in memory. */
+export type Mountable = FileSystem | "tmpfs";
 
-/** The smallest image that its mkfs takes, or close to it. */
-const MEGABYTES_MIN: Record<FileSystem, number> = { ext4: 8, xfs: 320, btrfs: 128 };
+/** The smallest image that its mkfs takes, or close to it; of a tmpfs its size. */
+const MEGABYTES_MIN: Record<Mountable, number> = { ext4: 8, xfs: 320, btrfs: 128, tmpfs: 1 };
 
 const UNMOUNT_TRIES = 400;
 const UNMOUNT_PAUSE_MILLIS = 25;
@@ -30,12 +33,16 @@ const pause = (millis: number) => void Atomics.wait(sleeper, 0, 0, millis);
 /** Runs a program of the system; gives its output, or throws what it said. */
 export function run(program: string, ...args: string[]): string {
   const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: "utf8" });
-  if (error) throw error;
+  if (error) {
+    throw (error as { code?: string }).code === "ENOENT"
+      ? new Error(`${program} is missing`)
+      : error;
+  }
   if (status !== 0) throw new Error(`${program} ${args.join(" ")}: status ${status}: ${stderr}`);
   return stdout;
 }
 
-/** A mounted image. */
+/** A mounted image; a tmpfs needs none. */
 export class ImageMount implements Disposable {
   readonly folder: string;
   readonly image: string;
@@ -46,7 +53,7 @@ export class ImageMount implements Disposable {
 
   /** @param folder Where the image lies; default a new one, removed at the end. */
   constructor(
-    fileSystem: FileSystem,
+    fileSystem: Mountable,
     megabytes: number,
     { folder, mkfs = [] }: { folder?: string; mkfs?: string[] } = {},
   ) {
@@ -54,20 +61,25 @@ export class ImageMount implements Disposable {
       mkdtempSync(join(process.env.URING_SCRATCH ?? tmpdir(), "uring-image-"));
     this.image = join(this.folder, "image");
     this.point = join(this.folder, "mount");
-    this.#options = ["-t", fileSystem, "-o", "loop"];
+    const inMemory = fileSystem === "tmpfs";
+    this.#options = ["-t", fileSystem, "-o", inMemory ? `size=${megabytes}m` : "loop"];
     try {
       mkdirSync(this.point);
-      closeSync(openSync(this.image, "w"));
-      truncateSync(this.image, megabytes * 1024 * 1024);
-      const quiet = fileSystem === "ext4"
-        ? ["-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0"]
-        : ["-q", "-f"];
-      run(`mkfs.${fileSystem}`, ...quiet, ...mkfs, this.image);
+      if (!inMemory) this.#makeImage(fileSystem, megabytes, mkfs);
       this.mount();
     } catch (error) {
       this[Symbol.dispose]();
       throw error;
     }
+  }
+
+  #makeImage(fileSystem: FileSystem, megabytes: number, mkfs: readonly string[]): void {
+    closeSync(openSync(this.image, "w"));
+    truncateSync(this.image, megabytes * 1024 * 1024);
+    const quiet = fileSystem === "ext4"
+      ? ["-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0"]
+      : ["-q", "-f"];
+    run(`mkfs.${fileSystem}`, ...quiet, ...mkfs, this.image);
   }
 
   mount(): void {
@@ -163,18 +175,18 @@ export class FailingMount implements Disposable {
 }
 
 /** Why no image of this kind can be mounted here, or `undefined`. */
-function missing(fileSystem: FileSystem): string | undefined {
+function missing(fileSystem: Mountable): string | undefined {
   if (process.getuid?.() !== 0) return "mounting a loop device needs root";
   try {
     new ImageMount(fileSystem, MEGABYTES_MIN[fileSystem])[Symbol.dispose]();
     return undefined;
   } catch (error) {
-    return `no ${fileSystem} image can be mounted here (${(error as Error).message.trim()})`;
+    return `no ${fileSystem} can be mounted here (${(error as Error).message.trim()})`;
   }
 }
 
 /** For the `skip` of a test that mounts images. */
-export function skipUnmountable(fileSystem: FileSystem): string | false {
+export function skipUnmountable(fileSystem: Mountable): string | false {
   const reason = missing(fileSystem);
   return skipUnless(reason === undefined, `${reason}`);
 }

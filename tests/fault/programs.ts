@@ -53,7 +53,7 @@ for (let { seed } = campaign; done < programs && performance.now() < campaign.un
   done += count;
   counts[side.name] = (counts[side.name] ?? 0) + count;
 }
-for (const side of disks) side.end();
+for (const side of disks) side[Symbol.dispose]();
 console.log(JSON.stringify({ programs: done, ...counts }));
 console.log(`programs (${RUNTIME}): ${status === 0 ? "nothing found" : "a difference was found"}`);
 process.exit(status);

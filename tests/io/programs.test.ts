@@ -83,12 +83,8 @@ const FOUND: [string, Step[]][] = [
 for (const { name, programs, skip = false, open } of SIDES) {
   describe(name, { skip }, () => {
     const on = (body: (side: Side) => void) => () => {
-      const side = open();
-      try {
-        body(side);
-      } finally {
-        side.end();
-      }
+      using side = open();
+      body(side);
     };
 
     it(`${programs} random programs`, on((side) => sameForAll(side, programs, SEED)));

@@ -580,11 +580,10 @@ export function compare(program: readonly Step[], got: Results, expected: Result
 // Sides: where programs run
 
 /** Something that runs programs. */
-export interface Side {
+export interface Side extends Disposable {
   readonly name: string;
   readonly lacks: readonly Lack[];
   run(program: readonly Step[]): Results;
-  end(): void;
 }
 
 /** Simulated machines, a new one for each program, of another seed and kind each time. */
@@ -606,7 +605,7 @@ export function memorySide(seed: number): Side {
       io[Symbol.dispose]();
       return results;
     },
-    end() {},
+    [Symbol.dispose]() {},
   };
 }
 
@@ -626,7 +625,7 @@ export function diskSide(name: string, io: Io, root: string, lacks: readonly Lac
         rmSync(directory, { recursive: true });
       }
     },
-    end() {
+    [Symbol.dispose]() {
       rmSync(above, { recursive: true, force: true });
       io[Symbol.dispose]();
     },

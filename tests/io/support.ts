@@ -20,9 +20,12 @@ export interface BackendOptions {
  * What a backend may be without:
  * - `allocate`: reserving blocks; it gives -EOPNOTSUPP.
  * - `direct`: files that bypass the page cache; an open with it gives -EINVAL.
+ * - `advice`: `advise` is taken, and does nothing: no page is dropped from the cache.
+ * - `short writes`: a write that meets a full disk or a limit says only that it failed, not how much
+ *   of it was written before.
  * - `lock by description`: a lock follows the open file, whatever its path leads to by then.
  */
-export type Lack = "allocate" | "direct" | "lock by description";
+export type Lack = "allocate" | "direct" | "advice" | "short writes" | "lock by description";
 
 /** One row of the table of backends. */
 export interface BackendRow {
@@ -35,11 +38,15 @@ export interface BackendRow {
   open(options?: BackendOptions): { io: Io; directory: string; remove(): void };
 }
 
-/** `node:fs` has no fallocate; buffers of the runtime are not aligned; Deno locks by path only. */
+/**
+ * `node:fs` has neither fallocate nor advice, and direct files want memory that is aligned. Deno locks by
+ * path only, and its `writeSync` goes on behind a short write until it fails.
+ */
 export const SYNC_LACKS: readonly Lack[] = [
   "allocate",
   "direct",
-  ...(isDeno ? ["lock by description"] as const : []),
+  "advice",
+  ...(isDeno ? ["lock by description", "short writes"] as const : []),
 ];
 
 /** Every backend that there is. What one lacks stands in its row. */
