@@ -78,7 +78,8 @@ export interface LogBuffers {
   readonly scratch: IoBuffer;
 }
 
-function parentOf(path: string): string {
+/** The directory that a path lies in. */
+export function parentOf(path: string): string {
   const at = path.replace(/\/+$/, "").lastIndexOf("/");
   return at > 0 ? path.slice(0, at) : at === 0 ? "/" : ".";
 }
@@ -266,7 +267,7 @@ export function* openLog(
  * Makes the names on the way to a new log durable: whoever made these directories may have ended before
  * it could do so. As far up as this program may look; those made here were synced before.
  */
-function* syncAncestors(disk: Disk, directory: string): Task<void> {
+export function* syncAncestors(disk: Disk, directory: string): Task<void> {
   try {
     // Ends with the root, or with the first name of a relative path.
     for (let path = directory, parent = parentOf(path); parent !== path;) {

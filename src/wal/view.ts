@@ -28,6 +28,7 @@ import {
   type TailState,
 } from "./recovery.ts";
 import { SegmentScan } from "./scan.ts";
+import { checkManifest } from "./snapshot.ts";
 import { openFollower, Tail as Following, type TailOptions } from "./tail.ts";
 
 /** Looks at a log that is being written until what it sees fits together. */
@@ -161,7 +162,8 @@ export class WalView implements AsyncDisposable {
   }
 
   /**
-   * Reads every frame of every segment that is kept, and checks that they follow each other.
+   * Reads every frame of every segment that is kept, and checks that they follow each other. Of a log
+   * that is a snapshot, every file is compared with the manifest too, unless it was written to since.
    * `onProgress` hears of each segment.
    */
   async verify(onProgress?: (done: number, segments: number) => void): Promise<WalReport> {
@@ -194,6 +196,9 @@ export class WalView implements AsyncDisposable {
         );
         before = scan;
         onProgress?.(i + 1, kept.length);
+      }
+      if (!this.#live && !this.#damage) {
+        await this.#pump.run(checkManifest(this.#disk, this.#directory, this.#meta, buffer));
       }
     } catch (error) {
       return this.#report(this.#damageIn(error), last);

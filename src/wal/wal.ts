@@ -20,6 +20,7 @@ import { type LogBuffers, type OpenedLog, openLog, type WalRecovery } from "./op
 import { settingsOf, type WalOptions, type WalSettings } from "./options.ts";
 import { checkLsn, LogReader, READER_BUFFER_BYTES, type ReadSource } from "./reader.ts";
 import type { RecordBatch } from "./records.ts";
+import { type SnapshotManifest, takeSnapshot } from "./snapshot.ts";
 import { Tail, type TailFeed, type TailOptions } from "./tail.ts";
 import { RESERVED_HANDLES, Writer } from "./writer.ts";
 
@@ -31,6 +32,8 @@ const ZERO_BUFFER_BYTES = 131_072;
 /** Zeros that are written at once where the arena has plenty of room: beyond it no disk gets faster. */
 const ZERO_BUFFER_LARGE_BYTES = 1 << 20;
 const SCRATCH_BUFFER_BYTES = 16_384;
+/** What a snapshot copies through, where the arena has as much. */
+const SNAPSHOT_BUFFER_BYTES = 1 << 20;
 
 /** Numbers of a log since it was opened. */
 export interface WalStats {
@@ -109,6 +112,8 @@ export class Wal extends EventTarget implements AsyncDisposable {
   readonly #readers = new Set<LogReader>();
   /** Tails that wait, and what wakes them. */
   readonly #followers = new Map<LogReader, () => void>();
+  /** Snapshots under way. */
+  readonly #snapshots = new Set<Promise<unknown>>();
   /** Settles when every truncation so far has ended. */
   #truncating: Promise<void> = Promise.resolve();
   #closing: Promise<void> | undefined;
@@ -479,12 +484,7 @@ export class Wal extends EventTarget implements AsyncDisposable {
     checkLsn("to", to, 0);
     if (from < this.firstLsn) throw new LsnTooOldError(from, this.firstLsn);
     const buffer = this.#io.acquireBuffer(READER_BUFFER_BYTES);
-    if (!buffer) {
-      throw new WalFullError(
-        `no ${READER_BUFFER_BYTES} bytes of the arena are free for reading: close other readers, or ` +
-          `open an Io with a larger arena`,
-      );
-    }
+    if (!buffer) throw noReaderBuffer("reading");
     const reader = new LogReader(this.#source, from, to, buffer);
     this.#readers.add(reader);
     return reader;
@@ -538,6 +538,64 @@ export class Wal extends EventTarget implements AsyncDisposable {
     }
   }
 
+  /**
+   * Copies the log, with every record that is durable now, to the directory `target`, which must be empty
+   * or is made; appending goes on meanwhile. Durable when it resolves. The copy opens as a log of its own,
+   * with the same UUID, and `verify` compares it with its manifest, the file `SNAPSHOT`. Segments that
+   * are removed meanwhile are copied all the same.
+   *
+   * When it fails the log goes on, and the files that were made are removed.
+   *
+   * @throws {WalOptionsError} `target` is not empty
+   * @throws {WalCorruptionError} a record that is kept cannot be read
+   * @throws {WalFullError} the arena has no room for a buffer
+   * @throws {WalClosedError} the log was closed, perhaps meanwhile
+   * @throws {IoError} the kernel refused something
+   *
+   * @example
+   * ```ts
+   * import { Wal } from "@uring/io/wal";
+   *
+   * await using wal = await Wal.open("/var/tmp/example-log");
+   * await wal.durable(wal.append("hello"));
+   * const { last } = await wal.snapshot(`/var/tmp/example-copy-${Date.now()}`);
+   * console.log(last >= 1); // true
+   * ```
+   */
+  async snapshot(target: string): Promise<SnapshotManifest> {
+    if (typeof target !== "string" || target === "") {
+      throw new WalOptionsError("the target of a snapshot is a path");
+    }
+    this.#refuseClosed();
+    const buffer = this.#io.acquireBuffer(SNAPSHOT_BUFFER_BYTES) ??
+      this.#io.acquireBuffer(READER_BUFFER_BYTES);
+    if (!buffer) throw noReaderBuffer("a snapshot");
+    const { segments, meta } = this.#log;
+    const { lowWaterSequence } = meta.meta;
+    const sequences = segments.kept.map(({ sequence }) => sequence)
+      .filter((sequence) => sequence >= lowWaterSequence);
+    const source = {
+      disk: this.#disk,
+      directory: this.#directory,
+      meta: meta.meta,
+      sequences,
+      lastLsn: this.durableLsn,
+      goOn: () => this.#refuseClosed(),
+    };
+    for (const sequence of sequences) segments.pin(sequence);
+    const copying = this.#pump.run(takeSnapshot(source, target, buffer)).finally(() => {
+      for (const sequence of sequences) segments.unpin(sequence);
+      this.#io.releaseBuffer(buffer);
+      this.#snapshots.delete(copying);
+    });
+    this.#snapshots.add(copying);
+    return await copying;
+  }
+
+  #refuseClosed(): void {
+    if (this.#closing) throw new WalClosedError("the log was closed");
+  }
+
   /** Numbers since the log was opened. */
   stats(): WalStats {
     const counters = this.#writer.counters;
@@ -586,6 +644,8 @@ export class Wal extends EventTarget implements AsyncDisposable {
       // What is under way in a poisoned log ends before its files are closed.
       await this.#pump.run(this.#log.segments.quiesce());
       await this.#truncating;
+      // They see that the log is closing, and end.
+      await Promise.allSettled(this.#snapshots);
       for (const reader of this.#readers) reader.end();
       this.#wakeFollowers();
       await this.#idle();
@@ -638,6 +698,13 @@ export class Wal extends EventTarget implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+function noReaderBuffer(what: string): WalFullError {
+  return new WalFullError(
+    `no ${READER_BUFFER_BYTES} bytes of the arena are free for ${what}: close other readers, or ` +
+      `open an Io with a larger arena`,
+  );
 }
 
 /** The log's part of the arena, all of it at open: a log never runs out later. */

@@ -175,9 +175,31 @@ def read_log(directory):
     return state, meta, [r for r in records if r[0] >= meta["low_lsn"]], name, at
 
 
+def check_snapshot(directory, meta):
+    """What the manifest of a snapshot says, while nobody has opened it for writing since."""
+    path = os.path.join(directory, "SNAPSHOT")
+    if not os.path.exists(path):
+        return
+    line, digits = open(path, "rb").read().split(b"\n")[:2]
+    if crc(line + b"\n") != int(digits, 16):
+        raise Corrupt("SNAPSHOT", 0, "wrong checksum")
+    manifest = json.loads(line)
+    if manifest["version"] != 1:
+        raise Corrupt("SNAPSHOT", 0, "newer version")
+    if manifest["counter"] < meta["counter"]:
+        return
+    for entry in manifest["files"]:
+        data = open(os.path.join(directory, entry["name"]), "rb").read()
+        if len(data) != entry["bytes"]:
+            raise Corrupt(entry["name"], min(len(data), entry["bytes"]), "another length")
+        if crc(data) != entry["crc32c"]:
+            raise Corrupt(entry["name"], 0, "another checksum")
+
+
 def report(directory):
     try:
         state, meta, records, file, offset = read_log(directory)
+        check_snapshot(directory, meta)
     except Corrupt as error:
         return {"state": "corrupt", "file": error.file, "offset": error.offset, "error": str(error)}
     return {

@@ -24,6 +24,7 @@ import { SMALL } from "./support.ts";
 const READER = join(dirname(fileURLToPath(import.meta.url)), "../format/read_log.py");
 const CRASHES = 25;
 const DAMAGES = 40;
+const SNAPSHOTS = 12;
 const FIRST_SEED = Number(process.env.URING_SEED ?? 1);
 
 interface Report {
@@ -135,3 +136,29 @@ test(
     assert.ok((states.get("clean") ?? 0) > 3, JSON.stringify([...states]));
   },
 );
+
+test("snapshots, whole, damaged, and written to since", { timeout: 120_000 }, async () => {
+  console.log(`# seed ${FIRST_SEED}`);
+  const rng = new Prng(FIRST_SEED);
+  const machines: MemoryIo[] = [];
+  for (let i = 0; i < SNAPSHOTS; i++) {
+    const io = MemoryIo.create({ seed: rng.next(), arenaBytes: 2 << 20 });
+    const wal = await Wal.open("/source", { ...SMALL, io, idleMarkMillis: Infinity });
+    for (let n = rng.between(1, 40); n > 0; n--) {
+      await wal.durable(wal.append("r".repeat(rng.below(4000))));
+    }
+    // Under the name that is compared.
+    await wal.snapshot("/log");
+    if (i % 4 === 3) await (await Wal.open("/log", { ...SMALL, io })).close();
+    const off = io.crash(rng.next());
+    if (i % 2 === 1) {
+      const names = ["SNAPSHOT", "META", "0000000000000001.wal"];
+      const path = `/log/${names[rng.below(3)]}`;
+      off.rot(path, rng.below(off.image().get(path)!.length), rng.below(8));
+    }
+    machines.push(off);
+  }
+  const states = await compare(machines);
+  assert.ok((states.get("clean") ?? 0) >= SNAPSHOTS / 2, JSON.stringify([...states]));
+  assert.ok((states.get("corrupt") ?? 0) > 0, JSON.stringify([...states]));
+});
