@@ -81,10 +81,85 @@ function useSparse(ring: Ring): Record<string, unknown> {
   return { before, after, read: new TextDecoder().decode(buffer.bytes.slice(100, 105)) };
 }
 
-function report(): string {
+/** Ticks 100 times with 20 NOPs each, then reaps by hand what a thread of the kernel submitted, if there is one. */
+function countEnters(ring: Ring): Record<string, unknown> {
+  const polled = ring.features.setup.includes("SQPOLL");
+  // A thread of the kernel that has never had work sleeps.
+  if (polled) ring.prepNop(0);
+  for (ring.submit(); ring.inFlight > 0;) ring.reap();
+  const before = ring.stats().enters;
+  for (let i = 0; i < 100; i++) {
+    for (let j = 0; j < 20; j++) if (!ring.prepNop(j)) throw new Error("not prepared");
+    if (polled) ring.submit();
+    else ring.submitAndWait(20);
+    for (let reaped = 0; reaped < 20;) reaped += ring.reap();
+  }
+  const { enters } = ring.stats();
+  return { enters, counted: enters - before };
+}
+
+/** Lets the thread of the kernel fall asleep again and again. */
+async function wakeOften(ring: Ring): Promise<Record<string, unknown>> {
+  let done = 0;
+  for (let i = 0; i < 20; i++) {
+    ring.prepNop(i);
+    ring.submit();
+    for (; ring.inFlight > 0; await sleep(1)) done += ring.reap();
+    await sleep(5);
+  }
+  return { done };
+}
+
+/** Writes up to the limit of a file's size, 1 GiB, and past it. */
+function writeShort(ring: Ring): Record<string, unknown> {
+  const run = (prepared: boolean): number => {
+    if (!prepared) throw new Error("not prepared");
+    ring.submitAndWait(1);
+    ring.reap();
+    return ring.completions.res[0];
+  };
+  const flags = OPEN_FLAG.RDWR | OPEN_FLAG.CREAT;
+  const file = ring.file(run(ring.prepOpenat(`${directory}/data`, flags, 0o644, 1)));
+  const buffer = ring.buffers.acquire()!;
+  const end = 1 << 30;
+  const first = run(ring.prepWriteFixed(file, buffer, 0, 4096, end - 6000, 2));
+  const second = run(ring.prepWriteFixed(file, buffer, 0, 4096, end - 6000 + first, 3));
+  return { first, second };
+}
+
+/** Ends the process with reads that never end, writes that do, and no close. */
+function exitAtOnce(ring: Ring): never {
+  const flags = OPEN_FLAG.RDWR | OPEN_FLAG.CREAT;
+  for (const path of ["fifo", "data"]) ring.prepOpenat(`${directory}/${path}`, flags, 0o644, 0);
+  ring.submitAndWait(2);
+  ring.reap();
+  const files = [...ring.completions.res.subarray(0, 2)].map((res) => ring.file(res));
+  for (let i = 0; i < 16; i++) {
+    ring.prepRead(files[0], ring.buffers.acquire()!, 0, 10, 0, i);
+    ring.prepWriteFixed(files[1], ring.buffers.acquire()!, 0, 65536, i * 65536, 100 + i);
+  }
+  ring.submit();
+  console.log(JSON.stringify({ inFlight: ring.inFlight }));
+  process.exit(0);
+}
+
+const sleep = (millis: number) => new Promise<void>((resolve) => setTimeout(resolve, millis));
+const tasks: Record<
+  string,
+  (ring: Ring) => Record<string, unknown> | Promise<Record<string, unknown>>
+> = {
+  use,
+  sparse: useSparse,
+  enters: countEnters,
+  wake: wakeOften,
+  short: writeShort,
+  exit: exitAtOnce,
+};
+
+async function report(): Promise<string> {
   try {
     using ring = Ring.open(options);
-    return JSON.stringify(task === "sparse" ? useSparse(ring) : use(ring));
+    return JSON.stringify(await tasks[task](ring));
   } catch (error) {
     if (!(error instanceof RingUnavailableError)) throw error;
     const { reason, code, message, detail, wayOut } = error;
@@ -93,7 +168,7 @@ function report(): string {
 }
 
 if (!isMainThread) {
-  parentPort!.postMessage(report());
+  parentPort!.postMessage(await report());
 } else if (inWorker) {
   const worker = new Worker(import.meta.filename!, {
     argv: [directory, JSON.stringify({ ...options, task })],
@@ -103,5 +178,5 @@ if (!isMainThread) {
     void worker.terminate();
   });
 } else {
-  console.log(report());
+  console.log(await report());
 }
