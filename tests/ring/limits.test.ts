@@ -9,7 +9,7 @@ import { execFileSync } from "node:child_process";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { ERRNO, Ring, type RingOptions } from "../../ring.ts";
+import { ERRNO, type Ring, type RingOptions } from "../../ring.ts";
 import { hasCommand, runRing } from "../support/program.ts";
 import { finishAll, inScratch, openFile, skipRing, withRing } from "../support/ring.ts";
 import { skipUnless } from "../support/skip.ts";

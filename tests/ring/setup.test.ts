@@ -14,6 +14,8 @@ import {
   RingUnavailableError,
   StatxResult,
 } from "../../ring.ts";
+import { library } from "../../src/native/library.ts";
+import { Dispatcher, Latency } from "../../src/ring/waiter.ts";
 import { finish, finishAll, inScratch, openFile, skipRing, withRing } from "../support/ring.ts";
 
 /** The threads of the kernel that poll for submissions of this process: what their status files say. */
@@ -139,7 +141,7 @@ describe("ring with iopoll", { skip: skipRing }, () => {
   it("reads and writes what can be polled for, and says what cannot", () =>
     inScratch((directory) =>
       withRing({}, (opener) =>
-        withRing({ iopoll: true }, async (ring) => {
+        withRing({ iopoll: true }, (ring) => {
           const flags = OPEN_FLAG.RDWR | OPEN_FLAG.CREAT | OPEN_FLAG.DIRECT;
           const path = join(directory, "data");
           const opened = openFile(opener, path, flags);
@@ -200,4 +202,20 @@ describe("ring with iopoll", { skip: skipRing }, () => {
       }
       assert.equal(await ring.drain(), 0);
     }));
+
+  it("is looked at until the device has ended, however long that takes", async () => {
+    // The dispatcher of rings, over one that a test plays.
+    const { host, functions } = library();
+    const dispatcher = new Dispatcher(host, functions);
+    const latency = new Latency();
+    let looks = 0;
+    const ring = {
+      polled: true,
+      look: () => ++looks > 50 && performance.now() > start + 10 * latency.lookMicros / 1000,
+      arm: () => assert.fail("nothing would signal"),
+    };
+    const start = performance.now();
+    await dispatcher.wait(ring, latency);
+    assert.ok(looks > 50);
+  });
 });
