@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define BATCH 32
+#define WINDOW 256
 #define RECORD 256
 
 static struct io_uring ring;
@@ -16,13 +17,13 @@ static char *memory;
 static int file;
 static uint64_t end;
 
-/* Opens a ring with one registered buffer of BATCH records and one registered file. */
+/* Opens a ring with one registered buffer of WINDOW records and one registered file. */
 int append_open(const char *path) {
 	unsigned flags = IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | (1U << 13) /* DEFER_TASKRUN */;
 	int rc = io_uring_queue_init(256, &ring, flags);
 	if (rc < 0) return rc;
-	if (posix_memalign((void **)&memory, 4096, BATCH * RECORD) != 0) return -ENOMEM;
-	struct iovec vector = { .iov_base = memory, .iov_len = BATCH * RECORD };
+	if (posix_memalign((void **)&memory, 4096, WINDOW * RECORD) != 0) return -ENOMEM;
+	struct iovec vector = { .iov_base = memory, .iov_len = WINDOW * RECORD };
 	rc = io_uring_register_buffers(&ring, &vector, 1);
 	if (rc < 0) return rc;
 	file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
@@ -47,36 +48,42 @@ static void prepare(unsigned slot, const char *record) {
 	end += RECORD;
 }
 
-/* Submits, waits for `count`, and gives how many had the expected result. */
-static int finish(unsigned count) {
+/* Submits, waits for `count`, and takes all completions: `seen`, and `good` those with the expected result. */
+static int finish(unsigned count, unsigned *slots, unsigned *seen, unsigned *good) {
 	int rc = io_uring_submit_and_wait(&ring, count);
 	if (rc < 0) return rc;
 	struct io_uring_cqe *cqe;
-	unsigned head, seen = 0, good = 0;
+	unsigned head, taken = 0;
 	io_uring_for_each_cqe(&ring, head, cqe) {
-		seen++;
-		good += cqe->res == RECORD;
+		slots[taken++] = cqe->user_data;
+		*good += cqe->res == RECORD;
 	}
-	io_uring_cq_advance(&ring, seen);
-	return good;
+	io_uring_cq_advance(&ring, taken);
+	*seen = taken;
+	return 0;
 }
 
-/* Appends that are submitted and awaited BATCH at a time. */
-int append_batches(const char *record, unsigned batches) {
-	int good = 0;
-	for (unsigned i = 0; i < batches; i++) {
-		for (unsigned j = 0; j < BATCH; j++) prepare(j, record);
-		good += finish(BATCH);
+/* Appends, submitted BATCH at a time, of which at most WINDOW are in flight. */
+int append_stream(const char *record, unsigned count) {
+	unsigned unused[WINDOW], left = WINDOW, good = 0, seen = 0;
+	for (unsigned i = 0; i < WINDOW; i++) unused[i] = i;
+	for (unsigned done = 0, submitted = 0; done < count; done += seen, left += seen) {
+		for (unsigned i = 0; i < BATCH && submitted < count && left > 0; i++, submitted++)
+			prepare(unused[--left], record);
+		int full = left == 0 || submitted == count;
+		int rc = finish(full ? 1 : 0, unused + left, &seen, &good);
+		if (rc < 0) return rc;
 	}
 	return good;
 }
 
 /* Appends that are submitted and awaited one by one. */
 int append_singles(const char *record, unsigned count) {
-	int good = 0;
+	unsigned good = 0, seen, slot;
 	for (unsigned i = 0; i < count; i++) {
 		prepare(0, record);
-		good += finish(1);
+		int rc = finish(1, &slot, &seen, &good);
+		if (rc < 0) return rc;
 	}
 	return good;
 }

@@ -7,10 +7,10 @@
  * these promises against `node:fs/promises`, direct too. `promise-read-1`, `-write-1`: one in flight.
  *
  * `storage-append-coalesced`: appends of 256 bytes to a file in the page cache by `StorageIo`, 32
- * submitted, flushed and polled together, which share writes, against a loop in C that has one SQE for
- * each and submits and awaits 32 together (bench/append.c). `storage-append-single`: each flushed and
- * polled before the next, against the same in C. That they leave nothing on the heap is looked at by
- * `./dev bench heap`.
+ * submitted and flushed together, up to 256 pending, which share writes, against a loop in C that has
+ * one SQE for each, submits 32 together and has up to 256 in flight (bench/append.c).
+ * `storage-append-single`: each awaited before the next, against the same in C. That they leave nothing
+ * on the heap is looked at by `./dev bench heap`.
  *
  * `positioned-read`: 4 KiB from the page cache, blocking, by `PositionedFile`, against `fs.readSync`.
  * `positioned-batch-32`: 32 blocks at random places, direct, in one batch against one by one.
@@ -36,6 +36,8 @@ import { Scratch } from "./support/scratch.ts";
 
 const BLOCK_BYTES = 4096;
 const RECORD_BYTES = 256;
+/** Appends that are pending together; bench/append.c has the same. */
+const WINDOW = 256;
 const DEPTH = 32;
 const FILE_BYTES = 512 << 20;
 const BLOCKS = FILE_BYTES / BLOCK_BYTES;
@@ -264,7 +266,7 @@ async function appends(): Promise<void> {
   const reference = buildReference("append", {
     append_open: { arguments: ["buffer"], result: "i32" },
     append_restart: { arguments: [], result: "i32" },
-    append_batches: { arguments: ["buffer", "u32"], result: "i32" },
+    append_stream: { arguments: ["buffer", "u32"], result: "i32" },
     append_singles: { arguments: ["buffer", "u32"], result: "i32" },
     append_close: { arguments: [], result: "i32" },
   });
@@ -272,60 +274,68 @@ async function appends(): Promise<void> {
   const opened = reference.append_open(cString(scratch.join("appends-c")));
   if (opened < 0) throw new Error(`the reference did not open: errno ${-opened}`);
   using storage = UringStorageIo.open();
-  const out = new CompletionArray(DEPTH);
+  const out = new CompletionArray(WINDOW);
   const truncated = { read: true, write: true, create: true, truncate: true };
   const path = scratch.join("appends");
   for (const name of names) {
-    const batch = name === "storage-append-coalesced" ? DEPTH : 1;
+    const single = name === "storage-append-single";
+    const run = single ? appendSingles : appendStream;
+    const theirs = single ? reference.append_singles : reference.append_stream;
     const [value, referenceValue] = await measure([
       // Each round begins with an empty file.
       async (end) => {
         const fd = storage.registerFd(await File.open(path, truncated, storage.io));
-        const rate = appendUntil(storage, fd, record, batch, out, end);
+        const rate = rateOf(end, APPENDS, () => run(storage, fd, record, out));
         storage.deregisterFd(fd);
         return rate;
       },
       (end) => {
         reference.append_restart();
-        return rateOf(
-          end,
-          APPENDS,
-          () =>
-            batch === 1
-              ? reference.append_singles(record, APPENDS)
-              : reference.append_batches(record, APPENDS / DEPTH),
-        );
+        return rateOf(end, APPENDS, () => theirs(record, APPENDS));
       },
     ]);
-    const bar = batch === 1 ? 0.85 : 2.5;
+    const bar = single ? 0.85 : 2.5;
     tell(name, "appends/s", value, "one SQE each, in C", referenceValue, bar, {});
   }
   reference.append_close();
 }
 
-function appendUntil(
+/** `APPENDS` of them, up to `WINDOW` pending; gives how many went well. */
+function appendStream(
   storage: StorageIo,
   fd: IoFd,
   record: Uint8Array,
-  batch: number,
   out: CompletionArray,
-  end: number,
 ): number {
-  return rateOf(end, APPENDS, () => {
-    let good = 0;
-    for (let i = 0; i < APPENDS; i += batch) {
-      for (let j = 0; j < batch; j++) storage.submitAppend(fd, record);
-      storage.flush();
-      for (let got = 0; got < batch;) {
-        const count = storage.pollCompletions(out);
-        for (let row = 0; row < count; row++) if (out.res[row] === RECORD_BYTES) good++;
-        out.clear();
-        got += count;
-        if (count === 0) storage.park();
-      }
+  let good = 0;
+  for (let submitted = 0; submitted < APPENDS || storage.pendingCount > 0;) {
+    for (let i = 0; i < DEPTH && submitted < APPENDS && storage.pendingCount < WINDOW; i++) {
+      storage.submitAppend(fd, record);
+      submitted++;
     }
-    return good;
-  });
+    if (storage.pendingCount === WINDOW || submitted === APPENDS) storage.park();
+    const count = storage.pollCompletions(out);
+    for (let row = 0; row < count; row++) if (out.res[row] === RECORD_BYTES) good++;
+    out.clear();
+  }
+  return good;
+}
+
+/** `APPENDS` of them, one after the other. */
+function appendSingles(
+  storage: StorageIo,
+  fd: IoFd,
+  record: Uint8Array,
+  out: CompletionArray,
+): number {
+  let good = 0;
+  for (let i = 0; i < APPENDS; i++) {
+    storage.submitAppend(fd, record);
+    storage.park();
+    if (storage.pollCompletions(out) === 1 && out.res[0] === RECORD_BYTES) good++;
+    out.clear();
+  }
+  return good;
 }
 
 /** Operations a second of `run`, which does `count` and says how many went well. */

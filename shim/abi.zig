@@ -555,6 +555,9 @@ pub const exports = [_]Export{
     .{ .name = "uring_fstatfs", .arguments = &.{ .u32, .u32, .buffer, .u32 }, .result = .i32 },
     // (ring, file, size low, size high) -> 0
     .{ .name = "uring_ftruncate", .arguments = &.{ .u32, .u32, .u32, .u32 }, .result = .i32 },
+    // (ring, file, arena offset, bytes, file offset low, high): pread(2) and pwrite(2) -> bytes moved
+    .{ .name = "uring_pread", .arguments = &.{ .u32, .u32, .u32, .u32, .u32, .u32 }, .result = .i32 },
+    .{ .name = "uring_pwrite", .arguments = &.{ .u32, .u32, .u32, .u32, .u32, .u32 }, .result = .i32 },
     // (ring, file): FS_NOCOW_FL on an empty file -> 1 set, 0 not supported here
     .{ .name = "uring_nocow", .arguments = &.{ .u32, .u32 }, .result = .i32 },
     // (ring, file) -> physical block size of the device under the file, 0 unknown

@@ -77,6 +77,30 @@ pub fn ftruncate(file: *files.File, size: u64) i32 {
     return kernel.result(linux.syscall2(.ftruncate, kernel.unsigned(file.fd), size));
 }
 
+/// pread(2) or pwrite(2) between a file and the arena.
+pub fn transfer(
+    number: u32,
+    ref: u32,
+    comptime call: linux.SYS,
+    address: u32,
+    bytes: u32,
+    offset: u64,
+) i32 {
+    const ring = switch (table.find(number)) {
+        .ring => |ring| ring,
+        .failed => |rc| return rc,
+    };
+    const file = ring.files.find(ref) orelse return -kernel.EBADF;
+    if (address > ring.arena_bytes or bytes > ring.arena_bytes - address) return -kernel.EFAULT;
+    return kernel.result(linux.syscall4(
+        call,
+        kernel.unsigned(file.fd),
+        ring.arena_address + address,
+        bytes,
+        offset,
+    ));
+}
+
 /// Only an empty file can be marked.
 pub fn nocow(file: *files.File) i32 {
     const FS_IOC_GETFLAGS = 0x8008_6601;

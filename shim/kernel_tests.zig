@@ -234,6 +234,16 @@ test "plain calls on a file" {
     try equal(0, calls.fstatfs(other, &info));
     try expect(std.mem.readInt(u64, info[8..16], .little) >= 512);
     try equal(0, calls.ftruncate(other, 12_345));
+    // The range must lie in the arena, and the file be one of the ring: nothing is moved else.
+    const number = session.number;
+    const arena = ring.arena_bytes;
+    try equal(64, calls.transfer(number, second, .pwrite64, arena - 64, 64, 12_345));
+    try equal(64, calls.transfer(number, second, .pread64, 0, 100, 12_345));
+    try equal(-kernel.EFAULT, calls.transfer(number, second, .pread64, arena - 64, 65, 0));
+    try equal(-kernel.EFAULT, calls.transfer(number, second, .pread64, arena + 1, 0, 0));
+    try equal(-kernel.EFAULT, calls.transfer(number, second, .pwrite64, 1, 0xffff_ffff, 0));
+    try equal(-kernel.EBADF, calls.transfer(number, first, .pread64, 0, 1, 0));
+    try equal(-kernel.EBADF, calls.transfer(number + 1, second, .pread64, 0, 1, 0));
     const nocow = calls.nocow(other);
     try expect(nocow == 0 or nocow == 1);
     try expect(calls.physicalBlockBytes(other) >= 0);

@@ -132,6 +132,14 @@ const implementations = struct {
         };
     }
 
+    fn uring_pread(number: u32, ref: u32, address: u32, bytes: u32, low: u32, high: u32) callconv(.c) i32 {
+        return calls.transfer(number, ref, .pread64, address, bytes, low | @as(u64, high) << 32);
+    }
+
+    fn uring_pwrite(number: u32, ref: u32, address: u32, bytes: u32, low: u32, high: u32) callconv(.c) i32 {
+        return calls.transfer(number, ref, .pwrite64, address, bytes, low | @as(u64, high) << 32);
+    }
+
     fn uring_nocow(number: u32, ref: u32) callconv(.c) i32 {
         return switch (calls.find(number, ref)) {
             .file => |file| calls.nocow(file),

@@ -3,7 +3,7 @@
 /** Raised when the meaning of the boundary changes in a way that the hash cannot see. */
 export const ABI_VERSION = 1;
 /** SHA-256 over all layouts, rows, flags and signatures; the library carries the same. */
-export const ABI_HASH = "8c603c18ae0d4ee92ef42b5049c51fa292b381800361c3a874c6df2de3dd56cd";
+export const ABI_HASH = "c98a51fa9973c198c1c25245bb72d14b4581b9d6bcb0f3781543aaf6f2247eb2";
 
 // Limits.
 export const ENTRIES_MAX = 4096;
@@ -648,6 +648,18 @@ export const EXPORTS = [
   {
     name: "uring_ftruncate",
     arguments: ["u32", "u32", "u32", "u32"],
+    result: "i32",
+    blocking: false,
+  },
+  {
+    name: "uring_pread",
+    arguments: ["u32", "u32", "u32", "u32", "u32", "u32"],
+    result: "i32",
+    blocking: false,
+  },
+  {
+    name: "uring_pwrite",
+    arguments: ["u32", "u32", "u32", "u32", "u32", "u32"],
     result: "i32",
     blocking: false,
   },

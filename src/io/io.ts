@@ -123,6 +123,37 @@ export interface IoLeak {
   readonly operation: string;
 }
 
+/** How long operations took, from the call that submitted them to the poll that delivered them. */
+export interface IoLatency {
+  readonly meanMicros: number;
+  readonly p50Micros: number;
+  readonly p90Micros: number;
+  readonly p99Micros: number;
+  readonly p999Micros: number;
+  readonly maxMicros: number;
+}
+
+/** Of one kind of operation, since the backend was opened. */
+export interface IoOperationStatistics {
+  readonly count: number;
+  /** Of these, how many ended with a negative `res`. */
+  readonly errors: number;
+  /** Moved by reads and writes. */
+  readonly bytes: number;
+  /** With the option `latencies` only. */
+  readonly latency?: IoLatency;
+}
+
+/** What {@linkcode Io.statistics} gives: a copy, over all clients of the backend. */
+export interface IoStatistics {
+  /** Operations in flight, or ended and not delivered, now. */
+  readonly queueDepth: number;
+  /** The most that there were. */
+  readonly queueDepthPeak: number;
+  /** By operation (`read`, `fdatasync`, …); those that were never done are missing. */
+  readonly operations: Readonly<Record<string, IoOperationStatistics>>;
+}
+
 /**
  * I/O against one backend, seen by one client.
  *
@@ -148,7 +179,7 @@ export interface Io {
   /** Bytes of memory for buffers in all, and of the largest run that is free now. */
   readonly arenaBytes: number;
   readonly arenaFreeBytes: number;
-  /** Operations that may be in flight together, and how many more may be now. */
+  /** Operations that may be in flight together, and how many more this client may start now. */
   readonly capacity: number;
   readonly available: number;
   /** Operations of this client that have not been delivered by a poll. */
@@ -158,8 +189,13 @@ export interface Io {
   /** Operations that nobody took, found at later polls. */
   readonly leaks: readonly IoLeak[];
 
-  /** Another user of the same backend, with handles and completions of its own. */
-  client(name: string): Io;
+  /**
+   * Another user of the same backend, with handles and completions of its own.
+   *
+   * @param reserve Operations out of `capacity` that are kept for it, whatever the others do. Default 0.
+   * @throws {IoFullError} when the others have too many in flight or reserved.
+   */
+  client(name: string, reserve?: number): Io;
 
   /** Microseconds of a clock that never goes back. */
   now(): number;
@@ -184,6 +220,14 @@ export interface Io {
   releaseBuffer(buffer: IoBuffer): void;
 
   open(path: string, options: OpenOptions, handle: number): IoFile;
+  /**
+   * Takes on a file that something else opened, by its descriptor, which is duplicated: close your own
+   * when you like. Only where the runtime's numbers are the kernel's: under Bun, and on Linux. Ends with
+   * -EACCES for what stands in /proc and /sys, for rings, and for anything but files and block devices.
+   *
+   * @throws {IoUsageError} where numbers mean something else, and on a simulated machine.
+   */
+  adoptFd(descriptor: number, handle: number): IoFile;
   /** With operations in flight on the file: throws {@linkcode IoUsageError}. */
   close(file: IoFile, handle: number): void;
   /** `res`: bytes read, 0 at the end of the file. May be short. */
@@ -231,6 +275,29 @@ export interface Io {
   alignment(file: IoFile): IoAlignment;
   /** Asks for overwriting in place (btrfs); on an empty file. 1 done, 0 not supported, or -errno. */
   noCopyOnWrite(file: IoFile): number;
+
+  /**
+   * Reads at once, blocking, beside the operations in flight: `res` as of {@linkcode Io.readAt}. For one
+   * block that is in the page cache it takes half as long as an operation that is waited for.
+   */
+  pread(
+    file: IoFile,
+    buffer: IoBuffer,
+    bufferOffset: number,
+    length: number,
+    offset: number,
+  ): number;
+  /** Writes at once, blocking: `res` as of {@linkcode Io.writeAt} without flags. */
+  pwrite(
+    file: IoFile,
+    buffer: IoBuffer,
+    bufferOffset: number,
+    length: number,
+    offset: number,
+  ): number;
+
+  /** What was done so far, by all clients. */
+  statistics(): IoStatistics;
 
   /** Who runs this Io. */
   identity(): IoIdentity;

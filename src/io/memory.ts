@@ -61,24 +61,26 @@
  * @module
  */
 
-import { errnoName, errnoText } from "../abi/errno.ts";
 import { ERRNO } from "../abi/generated.ts";
 import { hostOrUndefined } from "../host/host.ts";
-import { type ArenaBuffer, Backend, ClientIo, OpenFile } from "./base.ts";
+import { directoryOf } from "../host/path.ts";
+import { type ArenaBuffer, Backend, OpenFile } from "./backend.ts";
+import { ClientIo } from "./client.ts";
 import { crc32c } from "./crc32c.ts";
 import {
   DSYNC,
   type IoAdvice,
   type IoAlignment,
   type IoDirectoryEntry,
-  IoError,
   type IoFileSystem,
+  IoFullError,
   type IoIdentity,
   type IoStat,
   type IoTimer,
   IoUsageError,
   type OpenOptions,
 } from "./io.ts";
+import { ioErrorOf } from "./io_error.ts";
 import { type CopyNode, FileNode, MemoryDisk, type Survival } from "./memory_disk.ts";
 import { Kind, KIND_NAMES, type OperationName } from "./operations.ts";
 import { Prng } from "./prng.ts";
@@ -118,6 +120,8 @@ export interface MemoryIoOptions {
   interruptChance?: number;
   /** Cuts the power after so many steps, before the next one, see {@linkcode MemoryIo.steps}. Default: never. */
   crashAfter?: number;
+  /** Records how long operations take, in virtual time, for `statistics()`. Default false. */
+  latencies?: boolean;
   /** Keeps a line for each operation in {@linkcode MemoryIo.history}. Default false. */
   history?: boolean;
 }
@@ -216,6 +220,7 @@ function settle(options: MemoryIoOptions): Settings {
     shortChance: 0,
     interruptChance: 0,
     crashAfter: Infinity,
+    latencies: false,
     history: false,
     ...options,
   };
@@ -471,6 +476,8 @@ class MemoryBackend extends Backend {
   /** Files with a description. */
   readonly open = new Set<MemoryFile>();
   killed = false;
+  /** The slot of the operation that a call waits for, or -1. */
+  #inPlace = -1;
 
   // Arguments, by slot.
   readonly #offset: Float64Array;
@@ -488,7 +495,7 @@ class MemoryBackend extends Backend {
 
   constructor(machine: Machine) {
     const { settings } = machine;
-    super(settings.capacity, settings.arenaBytes);
+    super(settings.capacity, settings.arenaBytes, settings.latencies);
     const { capacity } = settings;
     this.machine = machine;
     this.process = machine.processes.length;
@@ -537,6 +544,15 @@ class MemoryBackend extends Backend {
 
   startOpen(slot: number, file: OpenFile): void {
     this.#submit(slot, file.path);
+  }
+  admitDescriptor(): void {
+    throw new IoUsageError("a simulated machine has no descriptors: open the file by its path");
+  }
+  makeAdopted(): OpenFile {
+    throw new IoUsageError("a simulated machine has no descriptors");
+  }
+  startAdopt(slot: number): void {
+    this.finish(slot, -ERRNO.EBADF);
   }
   startClose(slot: number, file: OpenFile): void {
     this.#submit(slot, file.path);
@@ -817,6 +833,51 @@ class MemoryBackend extends Backend {
 
   // Immediate calls
 
+  /** An operation like any other, for which time goes on until it has ended. */
+  transferNow(
+    writes: boolean,
+    client: ClientIo,
+    file: OpenFile,
+    buffer: ArenaBuffer,
+    bufferOffset: number,
+    length: number,
+    offset: number,
+  ): number {
+    const { table, machine } = this;
+    if (table.used === table.capacity) {
+      throw new IoFullError(`${table.capacity} operations are in flight: poll first`);
+    }
+    machine.step();
+    // NaN is no handle of anybody.
+    const slot = table.take(writes ? Kind.write : Kind.read, client.number, NaN);
+    this.fileOf[slot] = file;
+    this.bufferOf[slot] = buffer;
+    file.inFlight++;
+    buffer.slot = slot;
+    this.#inPlace = slot;
+    try {
+      if (writes) this.startWrite(slot, file, buffer, bufferOffset, length, offset, 0);
+      else this.startRead(slot, file, buffer, bufferOffset, length, offset);
+      while (this.#inPlace === slot) machine.runNext();
+      return table.res[slot];
+    } finally {
+      this.#inPlace = -1;
+      // A machine that stopped meanwhile keeps it: what is in flight then is a part of the crash.
+      if (this.alive) {
+        this.fileOf[slot] = this.bufferOf[slot] = undefined;
+        file.inFlight--;
+        buffer.slot = -1;
+        table.give(slot);
+      }
+    }
+  }
+
+  override finish(slot: number, res: number): void {
+    if (slot !== this.#inPlace) return super.finish(slot, res);
+    this.table.res[slot] = res;
+    this.#inPlace = -1;
+  }
+
   lock(file: OpenFile): number {
     const { machine } = this;
     const fault = machine.match("lock", file.path, "");
@@ -863,10 +924,10 @@ class MemoryBackend extends Backend {
 
   listDirectory(path: string): IoDirectoryEntry[] {
     const fault = this.machine.match("listDirectory", path, "");
-    if (fault?.errno) throw ioError(fault.errno, "listDirectory", path);
+    if (fault?.errno) throw ioErrorOf(-fault.errno, "listDirectory", path);
     const node = this.machine.disk.find(path);
-    if (typeof node === "number") throw ioError(-node, "listDirectory", path);
-    if (node.kind === "file") throw ioError(ERRNO.ENOTDIR, "listDirectory", path);
+    if (typeof node === "number") throw ioErrorOf(node, "listDirectory", path);
+    if (node.kind === "file") throw ioErrorOf(-ERRNO.ENOTDIR, "listDirectory", path);
     const entries = [...node.entries].map(([name, { kind }]) => ({
       name,
       isFile: kind === "file",
@@ -876,38 +937,33 @@ class MemoryBackend extends Backend {
     return this.machine.random.shuffle(entries);
   }
 
-  createDirectories(path: string): string[] {
+  override createDirectories(path: string): string[] {
     const fault = this.machine.match("createDirectories", path, "");
-    if (fault?.errno) throw ioError(fault.errno, "createDirectories", path);
-    const made: string[] = [];
-    const names = path.split("/");
-    for (let i = 2; i <= names.length; i++) {
-      const prefix = names.slice(0, i).join("/");
-      if (prefix === "/") break;
-      const node = this.machine.disk.find(prefix);
-      if (typeof node === "object") {
-        if (node.kind === "directory") continue;
-        throw ioError(
-          i < names.length ? ERRNO.ENOTDIR : ERRNO.EEXIST,
-          "createDirectories",
-          path,
-        );
-      }
-      this.machine.step();
-      const res = this.machine.disk.makeDirectory(prefix);
-      if (res < 0) throw ioError(-res, "createDirectories", path);
-      made.push(prefix);
-    }
-    return made;
+    if (fault?.errno) throw ioErrorOf(-fault.errno, "createDirectories", path);
+    return super.createDirectories(path);
   }
 
-  now(): number {
+  makeDirectory(path: string): number {
+    const { disk } = this.machine;
+    if (typeof disk.find(path) === "object") return -ERRNO.EEXIST;
+    const parent = disk.find(directoryOf(path));
+    if (typeof parent === "number") return parent;
+    this.machine.step();
+    return disk.makeDirectory(path);
+  }
+
+  isDirectory(path: string): number {
+    const node = this.machine.disk.find(path);
+    return typeof node === "number" ? node : node.kind === "directory" ? 1 : 0;
+  }
+
+  override now(): number {
     return this.machine.clockMicros;
   }
-  wallClock(): number {
+  override wallClock(): number {
     return this.machine.wallClock();
   }
-  random(bytes: Uint8Array): void {
+  override random(bytes: Uint8Array): void {
     this.randomBytes.fill(bytes);
   }
   crc32c(bytes: Uint8Array, seed: number): number {
@@ -1049,7 +1105,7 @@ export class MemoryIo extends ClientIo {
       const path = normalPath(given);
       io.#process.createDirectories(path.slice(0, Math.max(1, path.lastIndexOf("/"))));
       const node = disk.openFile(path, true, false);
-      if (typeof node === "number") throw ioError(-node, "open", path);
+      if (typeof node === "number") throw ioErrorOf(node, "open", path);
       disk.write(node, 0, bytes, 0, bytes.length, true, true);
     }
     // Cut off and started again with nothing lost: then all of it is durable.
@@ -1190,15 +1246,4 @@ function normalPath(path: string): string {
     else names.push(name);
   }
   return `/${names.join("/")}`;
-}
-
-function ioError(errno: number, operation: string, path: string): IoError {
-  const code = errnoName(errno);
-  return new IoError(
-    `${operation} of ${path} failed: ${code}, ${errnoText(errno)}`,
-    code,
-    errno,
-    operation,
-    path,
-  );
 }

@@ -61,8 +61,10 @@ export function openIo(options: OpenIoOptions = {}): Io {
 }
 
 /** What every backend understands. */
-function plain({ arenaBytes, capacity }: UringIoOptions): MemoryIoOptions & SyncIoOptions {
+function plain(options: UringIoOptions): MemoryIoOptions & SyncIoOptions {
+  const { arenaBytes, capacity, latencies } = options;
   return {
+    ...(latencies === undefined ? {} : { latencies }),
     ...(arenaBytes === undefined ? {} : { arenaBytes }),
     ...(capacity === undefined ? {} : { capacity }),
   };

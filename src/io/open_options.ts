@@ -64,3 +64,21 @@ export function checkOpenOptions(options: OpenOptions): Readonly<Required<OpenOp
   }
   return Object.freeze(checked);
 }
+
+/** The options of a file that something else opened, as far as they are known. */
+export function adoptedOptions(
+  known:
+    | Readonly<Record<"read" | "write" | "append" | "direct" | "dsync", boolean>>
+    | undefined,
+): Readonly<Required<OpenOptions>> {
+  return Object.freeze({
+    read: known?.read ?? false,
+    write: known?.write ?? false,
+    create: false,
+    createNew: false,
+    truncate: false,
+    append: known?.append ?? false,
+    direct: known?.direct ?? false,
+    dsync: known?.dsync ?? false,
+  });
+}

@@ -21,6 +21,7 @@ export const Kind = {
   link: 11,
   remove: 12,
   syncDirectory: 13,
+  adopt: 14,
 } as const;
 
 /** The name of an operation, in messages and for fault injection. */
@@ -39,8 +40,12 @@ export class OperationTable {
   readonly handle: Float64Array;
   /** Of each slot: how it ended. */
   readonly res: Int32Array;
-  /** Slots that are taken. */
+  /** Slots that are taken, and the most that were. */
   used = 0;
+  peak = 0;
+  /** Slots that are not reserved for a client, and how many of them are taken. */
+  shared: number;
+  sharedUsed = 0;
 
   private readonly _free: Int32Array;
   /** Open addressing; -1 is empty. At most half full, so that probes stay short. */
@@ -49,6 +54,7 @@ export class OperationTable {
 
   constructor(capacity: number) {
     this.capacity = capacity;
+    this.shared = capacity;
     this.kind = new Uint8Array(capacity);
     this.client = new Int32Array(capacity);
     this.handle = new Float64Array(capacity);
@@ -73,6 +79,7 @@ export class OperationTable {
   /** Takes a slot; the caller has checked that one is free and that the handle is not in flight. */
   take(kind: number, client: number, handle: number): number {
     const slot = this._free[this.capacity - 1 - this.used++];
+    if (this.used > this.peak) this.peak = this.used;
     this.kind[slot] = kind;
     this.client[slot] = client;
     this.handle[slot] = handle;

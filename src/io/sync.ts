@@ -13,13 +13,14 @@
 
 import type * as NodeFs from "node:fs";
 import type * as NodeOs from "node:os";
-import { errnoName, errnoText } from "../abi/errno.ts";
 import { ERRNO } from "../abi/generated.ts";
+import { describeDescriptor, duplicateDescriptor, foreignNumbers } from "../host/descriptor.ts";
 import { hostOrUndefined } from "../host/host.ts";
 import { type FileLock, lockFile } from "../host/lock.ts";
-import { directoryOf, resolveFrom } from "../host/path.ts";
+import { resolveFrom } from "../host/path.ts";
 import { RUN_BYTES } from "./arena.ts";
-import { type ArenaBuffer, Backend, ClientIo, OpenFile } from "./base.ts";
+import { type ArenaBuffer, Backend, OpenFile } from "./backend.ts";
+import { ClientIo } from "./client.ts";
 import { crc32c } from "./crc32c.ts";
 import { fileSystemName } from "./file_systems.ts";
 import {
@@ -27,13 +28,15 @@ import {
   type IoAdvice,
   type IoAlignment,
   type IoDirectoryEntry,
-  IoError,
+  type IoError,
   type IoFileSystem,
   type IoIdentity,
   type IoStat,
   IoUsageError,
   type OpenOptions,
 } from "./io.ts";
+import { ioErrorOf } from "./io_error.ts";
+import { adoptedOptions } from "./open_options.ts";
 
 /** Options of {@linkcode SyncIo.open}. */
 export interface SyncIoOptions {
@@ -41,6 +44,8 @@ export interface SyncIoOptions {
   arenaBytes?: number;
   /** Operations between two polls, up to 4,096. Default 256. */
   capacity?: number;
+  /** Records how long operations take, for `statistics()`. Default false. */
+  latencies?: boolean;
   /** Completes the text of `io.reason`. */
   reason?: string;
 }
@@ -51,7 +56,6 @@ const ARENA_BYTES = 4 * 1024 * 1024;
 const FILE_MODE = 0o666;
 const DIRECTORY_MODE = 0o777;
 const STAT_BLOCK_BYTES = 512;
-const RANDOM_BYTES_MAX = 65536;
 /** Not among the constants of `node:fs`; libuv and Rust add it by themselves, and so should all. */
 const O_CLOEXEC_LINUX = 0o2000000;
 /** How long the event loop may be kept from everything else by waits. */
@@ -81,8 +85,8 @@ class SyncBackend extends Backend {
   #lastPause = performance.now();
   #pause: Promise<void> | undefined;
 
-  constructor(capacity: number, arenaBytes: number) {
-    super(capacity, arenaBytes);
+  constructor(capacity: number, arenaBytes: number, latencies: boolean) {
+    super(capacity, arenaBytes, latencies);
     // Memory that cannot be detached.
     this.#memory = new Uint8Array(new SharedArrayBuffer(arenaBytes));
     // Elsewhere fdatasync need not reach the medium.
@@ -122,16 +126,23 @@ class SyncBackend extends Backend {
     length: number,
     offset: number,
   ): void {
-    const { descriptor, options } = file as SyncFile;
+    this.finish(slot, this.#read(file as SyncFile, buffer, bufferOffset, length, offset));
+  }
+
+  #read(
+    { descriptor, options }: SyncFile,
+    buffer: ArenaBuffer,
+    bufferOffset: number,
+    length: number,
+    offset: number,
+  ): number {
     // Of nothing at all, node:fs does not ask the kernel.
-    if (!options.read) return this.finish(slot, -ERRNO.EBADF);
-    let res: number;
+    if (!options.read) return -ERRNO.EBADF;
     try {
-      res = this.#fs.readSync(descriptor, buffer.bytes, bufferOffset, length, offset);
+      return this.#fs.readSync(descriptor, buffer.bytes, bufferOffset, length, offset);
     } catch (error) {
-      res = -errnoOf(error);
+      return -errnoOf(error);
     }
-    this.finish(slot, res);
   }
 
   startWrite(
@@ -143,18 +154,27 @@ class SyncBackend extends Backend {
     offset: number,
     flags: number,
   ): void {
-    const { descriptor, options } = file as SyncFile;
-    if (!options.write) return this.finish(slot, -ERRNO.EBADF);
-    let res: number;
+    this.finish(slot, this.#write(file as SyncFile, buffer, bufferOffset, length, offset, flags));
+  }
+
+  #write(
+    { descriptor, options }: SyncFile,
+    buffer: ArenaBuffer,
+    bufferOffset: number,
+    length: number,
+    offset: number,
+    flags: number,
+  ): number {
+    if (!options.write) return -ERRNO.EBADF;
     try {
       // A position would win over O_APPEND outside Linux.
       const at = options.append ? null : offset;
-      res = this.#fs.writeSync(descriptor, buffer.bytes, bufferOffset, length, at);
+      const res = this.#fs.writeSync(descriptor, buffer.bytes, bufferOffset, length, at);
       if (flags === DSYNC || options.dsync) this.#fs.fdatasyncSync(descriptor);
+      return res;
     } catch (error) {
-      res = -errnoOf(error);
+      return -errnoOf(error);
     }
-    this.finish(slot, res);
   }
 
   startSync(slot: number, file: OpenFile, dataOnly: boolean): void {
@@ -190,6 +210,36 @@ class SyncBackend extends Backend {
       const opened = file as SyncFile;
       opened.descriptor = descriptor;
       this.#open.add(opened);
+      return 0;
+    });
+  }
+
+  admitDescriptor(): void {
+    const foreign = foreignNumbers();
+    if (foreign === undefined) return;
+    throw new IoUsageError(`a descriptor cannot be adopted: ${foreign}; open the file by its path`);
+  }
+
+  makeAdopted(descriptor: number): OpenFile {
+    const known = describeDescriptor(descriptor);
+    return new SyncFile(this, known?.path ?? "", adoptedOptions(known));
+  }
+
+  startAdopt(slot: number, file: OpenFile, descriptor: number): void {
+    this.#run(slot, () => {
+      const adopted = file as SyncFile;
+      if (adopted.path === "") return -ERRNO.EBADF;
+      // What has no path: pipes, sockets, rings, eventfds.
+      if (!adopted.path.startsWith("/") || /^\/(proc|sys)\//.test(adopted.path)) {
+        return -ERRNO.EACCES;
+      }
+      const status = this.#fs.fstatSync(descriptor);
+      if (status.isDirectory()) return -ERRNO.EISDIR;
+      if (!status.isFile() && !status.isBlockDevice()) return -ERRNO.EACCES;
+      const copy = duplicateDescriptor(descriptor);
+      if (copy < 0) return -ERRNO.EOPNOTSUPP;
+      adopted.descriptor = copy;
+      this.#open.add(adopted);
       return 0;
     });
   }
@@ -252,13 +302,13 @@ class SyncBackend extends Backend {
 
   startRemove(slot: number, path: string): void {
     this.#run(slot, () => {
-      if (this.#isDirectory(path)) return -ERRNO.EISDIR;
+      if (this.#refusesRemoval(path)) return -ERRNO.EISDIR;
       this.#fs.unlinkSync(path);
     });
   }
 
   /** Asked before a removal: Deno's unlink would remove an empty directory, too. */
-  #isDirectory(path: string): boolean {
+  #refusesRemoval(path: string): boolean {
     const host = hostOrUndefined();
     if (host?.name !== "deno") return false;
     try {
@@ -304,6 +354,20 @@ class SyncBackend extends Backend {
   }
 
   // Immediate calls
+
+  transferNow(
+    writes: boolean,
+    _client: ClientIo,
+    file: OpenFile,
+    buffer: ArenaBuffer,
+    bufferOffset: number,
+    length: number,
+    offset: number,
+  ): number {
+    return writes
+      ? this.#write(file as SyncFile, buffer, bufferOffset, length, offset, 0)
+      : this.#read(file as SyncFile, buffer, bufferOffset, length, offset);
+  }
 
   lock(file: OpenFile): number {
     const open = file as SyncFile;
@@ -385,72 +449,30 @@ class SyncBackend extends Backend {
     }
   }
 
-  createDirectories(path: string): string[] {
-    const missing: string[] = [];
-    const made: string[] = [];
-    let directory = path;
-    // Ends with the root, which exists.
-    for (;;) {
-      const errno = this.#makeDirectory(directory);
-      if (errno === 0) made.push(directory);
-      else if (errno === ERRNO.EEXIST) this.#requireDirectory(directory, path);
-      else if (errno !== ERRNO.ENOENT || directory === "/") {
-        throw ioError(errno, "createDirectories", path);
-      }
-      if (errno !== ERRNO.ENOENT) break;
-      missing.push(directory);
-      directory = directoryOf(directory);
-    }
-    for (const one of missing.reverse()) {
-      const errno = this.#makeDirectory(one);
-      if (errno === 0) made.push(one);
-      // Somebody else made it meanwhile.
-      else if (errno !== ERRNO.EEXIST) throw ioError(errno, "createDirectories", path);
-    }
-    return made;
-  }
-
-  /** 0, or a positive errno. */
-  #makeDirectory(path: string): number {
+  makeDirectory(path: string): number {
     hostOrUndefined()?.requireWrite(path);
     try {
       this.#fs.mkdirSync(path, { mode: DIRECTORY_MODE });
       return 0;
     } catch (error) {
-      return errnoOf(error);
+      return -errnoOf(error);
     }
   }
 
-  /** A directory that may not be looked at is found out by its use. */
-  #requireDirectory(path: string, wanted: string): void {
+  isDirectory(path: string): number {
     try {
       hostOrUndefined()?.requireRead(path);
     } catch {
-      return;
+      // One that may not be looked at is found out by its use.
+      return 1;
     }
-    let isDirectory: boolean;
     try {
-      isDirectory = this.#fs.statSync(path).isDirectory();
+      return this.#fs.statSync(path).isDirectory() ? 1 : 0;
     } catch (error) {
-      throw ioError(error, "createDirectories", wanted);
+      return -errnoOf(error);
     }
-    if (isDirectory) return;
-    throw ioError(path === wanted ? ERRNO.EEXIST : ERRNO.ENOTDIR, "createDirectories", wanted);
   }
 
-  now(): number {
-    return performance.now() * 1000;
-  }
-  wallClock(): number {
-    return Date.now();
-  }
-  random(bytes: Uint8Array): void {
-    // Shared memory is refused, and so is much at once.
-    for (let at = 0; at < bytes.length; at += RANDOM_BYTES_MAX) {
-      const part = new Uint8Array(Math.min(RANDOM_BYTES_MAX, bytes.length - at));
-      bytes.set(crypto.getRandomValues(part), at);
-    }
-  }
   crc32c(bytes: Uint8Array, seed: number): number {
     return crc32c(bytes, seed);
   }
@@ -504,21 +526,27 @@ class SyncBackend extends Backend {
  * ```
  */
 export class SyncIo extends ClientIo {
-  private constructor(capacity: number, arenaBytes: number, reason: string) {
-    super(new SyncBackend(capacity, arenaBytes), "main");
+  private constructor(capacity: number, arenaBytes: number, latencies: boolean, reason: string) {
+    super(new SyncBackend(capacity, arenaBytes, latencies), "main");
     this.driver.reason = reason;
   }
 
   /** Opens one; nothing of the machine is needed. */
   static open(options: SyncIoOptions = {}): SyncIo {
-    const { capacity = CAPACITY, arenaBytes = ARENA_BYTES, reason = "asked for by name" } = options;
+    const {
+      capacity = CAPACITY,
+      arenaBytes = ARENA_BYTES,
+      latencies = false,
+      reason = "asked for by name",
+    } = options;
     if (!Number.isSafeInteger(capacity) || capacity < 1 || capacity > CAPACITY_MAX) {
       throw new IoUsageError(`capacity is from 1 to ${CAPACITY_MAX}, not ${capacity}`);
     }
     if (!Number.isSafeInteger(arenaBytes) || arenaBytes < 1) {
       throw new IoUsageError(`arenaBytes is at least 1, not ${arenaBytes}`);
     }
-    return new SyncIo(capacity, Math.ceil(arenaBytes / RUN_BYTES) * RUN_BYTES, reason);
+    const bytes = Math.ceil(arenaBytes / RUN_BYTES) * RUN_BYTES;
+    return new SyncIo(capacity, bytes, latencies, reason);
   }
 }
 
@@ -543,13 +571,5 @@ function errnoOf(error: unknown): number {
 }
 
 function ioError(error: unknown, operation: string, path: string): IoError {
-  const errno = typeof error === "number" ? error : errnoOf(error);
-  const code = errnoName(errno);
-  return new IoError(
-    `${operation} of ${path} failed: ${code}, ${errnoText(errno)}`,
-    code,
-    errno,
-    operation,
-    path,
-  );
+  return ioErrorOf(-errnoOf(error), operation, path);
 }

@@ -1332,6 +1332,27 @@ export class Ring {
   }
 
   /**
+   * pread(2) or pwrite(2) between a file and the arena, beside the ring; for code that keeps track of its
+   * memory by itself. The shim checks every number.
+   *
+   * @returns the bytes moved, or a negative errno
+   * @internal
+   */
+  transferNow(
+    writes: boolean,
+    reference: number,
+    address: number,
+    length: number,
+    fileOffset: number,
+  ): number {
+    const high = fileOffset > U32_MAX ? Math.floor(fileOffset / 0x1_0000_0000) : 0;
+    const low = fileOffset >>> 0;
+    return writes
+      ? this.#functions.uring_pwrite(this.#ring, reference, address, length, low, high)
+      : this.#functions.uring_pread(this.#ring, reference, address, length, low, high);
+  }
+
+  /**
    * CRC32C of bytes, continuing from `seed`.
    * @internal
    */

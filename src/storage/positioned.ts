@@ -81,6 +81,8 @@ export class PositionedFile implements Disposable {
   private readonly _unitBytes: number;
   private readonly _kept: IoBuffer[] = [];
   private readonly _lanes: (Lane | undefined)[] = new Array(BUFFERS_MAX).fill(undefined);
+  /** Of the single reads and writes. */
+  private _one: IoBuffer | undefined;
   private _closed = false;
 
   private constructor(io: Io, client: Io, file: IoFile, borrowed: boolean) {
@@ -124,9 +126,17 @@ export class PositionedFile implements Disposable {
   preadAt(offset: number, bytes: ArrayBufferView): void {
     this._check();
     const into = bytesOf(bytes);
-    checkOffset(offset, into.length);
-    if (into.length <= LARGE_BYTES && this._readOnce(offset, into)) return;
-    this._batch([{ offset, bytes: into }], false);
+    const { length } = into;
+    checkOffset(offset, length);
+    const buffer = this._buffer(length);
+    // The plain case, with little around it: one call, and all of it is there.
+    if (length <= buffer.length && length > 0) {
+      if (this._client.pread(this._file, buffer, 0, length, offset) === length) {
+        into.set(length === buffer.length ? buffer.bytes : buffer.bytes.subarray(0, length));
+        return;
+      }
+    }
+    this._single(offset, into, buffer, false);
   }
 
   /** Writes all of `bytes` at `offset`. @throws {PositionedError} when it fails. */
@@ -134,7 +144,7 @@ export class PositionedFile implements Disposable {
     this._check();
     const from = bytesOf(bytes);
     checkOffset(offset, from.length);
-    this._batch([{ offset, bytes: from }], true);
+    this._single(offset, from, this._buffer(from.length), true);
   }
 
   /**
@@ -167,6 +177,7 @@ export class PositionedFile implements Disposable {
     this._client.close(this._file, OPEN_HANDLE);
     const res = awaited(this._client, OPEN_HANDLE);
     for (const buffer of this._kept.splice(0)) this._client.releaseBuffer(buffer);
+    if (this._one !== undefined) this._client.releaseBuffer(this._one);
     this._client[Symbol.dispose]();
     if (this._borrowed) returnIo();
     if (res < 0) throw ioErrorOf(res, "close", this.path);
@@ -176,24 +187,40 @@ export class PositionedFile implements Disposable {
     this.close();
   }
 
-  /** The plain case, with little around it: one operation, all of it there. */
-  private _readOnce(offset: number, into: Uint8Array): boolean {
-    const { length } = into;
-    const buffer = this._takeBuffer(length);
-    if (buffer === undefined) return false;
+  /** All of one entry, piece after piece, by blocking calls. */
+  private _single(offset: number, bytes: Uint8Array, buffer: IoBuffer, writes: boolean): void {
     const client = this._client;
-    try {
-      if (buffer.length < length) return false;
-      client.readAt(this._file, buffer, 0, length, offset, 0);
-      const res = awaited(client, 0);
-      if (res === length) {
-        const { bytes } = buffer;
-        into.set(length === bytes.length ? bytes : bytes.subarray(0, length));
-      }
-      return res === length;
-    } finally {
-      this._giveBuffer(buffer);
+    const lane: Lane = { buffer, index: 0, done: 0, retries: 0 };
+    const entry = { offset, bytes };
+    do {
+      const piece = Math.min(buffer.length, bytes.length - lane.done);
+      const at = offset + lane.done;
+      if (writes) buffer.bytes.set(bytes.subarray(lane.done, lane.done + piece));
+      const res = writes
+        ? client.pwrite(this._file, buffer, 0, piece, at)
+        : client.pread(this._file, buffer, 0, piece, at);
+      const error = this._advance(lane, entry, writes, res);
+      if (error !== undefined) throw new PositionedError(error, 0);
+    } while (lane.done < bytes.length);
+  }
+
+  /** Of the single reads and writes: kept, and a larger one when they need it. */
+  private _buffer(bytes: number): IoBuffer {
+    let buffer = this._one;
+    if (buffer !== undefined && (bytes <= buffer.length || buffer.length >= LARGE_BYTES)) {
+      return buffer;
     }
+    const client = this._client;
+    const larger = client.acquireBuffer(bytes <= client.blockSize ? client.blockSize : LARGE_BYTES);
+    if (larger !== undefined) {
+      if (buffer !== undefined) client.releaseBuffer(buffer);
+      return this._one = larger;
+    }
+    buffer ??= this._one = this._kept.pop() ?? client.acquireBuffer(client.blockSize);
+    if (buffer !== undefined) return buffer;
+    throw new IoUsageError(
+      "no buffer of this Io is free: other users have taken all of them; open one with a larger arena",
+    );
   }
 
   private _batch(entries: readonly { offset: number; bytes: Uint8Array }[], writes: boolean): void {

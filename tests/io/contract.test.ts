@@ -28,9 +28,17 @@ import {
   run,
   writeBytes,
 } from "./support.ts";
+import { isDeno } from "../support/ring.ts";
 import { skipUnless } from "../support/skip.ts";
 
-const ENOENT = 2, EBADF = 9, EAGAIN = 11, EEXIST = 17, ENOTDIR = 20, EISDIR = 21, EINVAL = 22;
+const ENOENT = 2,
+  EBADF = 9,
+  EAGAIN = 11,
+  EACCES = 13,
+  EEXIST = 17,
+  ENOTDIR = 20,
+  EISDIR = 21,
+  EINVAL = 22;
 const EOPNOTSUPP = 95;
 
 for (const backend of BACKENDS) suite(backend);
@@ -815,6 +823,156 @@ function suite(backend: BackendRow): void {
     io.releaseBuffer(buffer);
     const { pid, host, bootId } = io.identity();
     assert.ok(pid > 0 && host !== "" && bootId !== "");
+  });
+
+  row("pread and pwrite work at once, beside what is in flight", (io, d) => {
+    const file = openFile(io, `${d}/a`);
+    const [one, two] = [io.acquireBuffer()!, io.acquireBuffer()!];
+    one.bytes.fill(1);
+    two.bytes.fill(2);
+    io.writeAt(file, one, 0, 4096, 0, 0, 5);
+    // What is in flight keeps its buffer.
+    usage(() => io.pwrite(file, one, 0, 4096, 0), /in flight: write with handle 5/);
+    assert.equal(io.pwrite(file, two, 0, 4096, 4096), 4096);
+    assert.equal(io.pwrite(file, two, 0, 0, 0), 0);
+    assert.equal(io.inFlight, 1);
+    while (io.take(5) === undefined) io.park();
+    two.bytes.fill(0);
+    assert.equal(io.pread(file, two, 10, 100, 4000), 100);
+    assert.deepEqual(two.bytes.slice(10, 110), Uint8Array.of(...filled(96, 1), ...filled(4, 2)));
+    assert.deepEqual(two.bytes.slice(0, 10), filled(10, 0));
+    // Short at the end of the file, nothing behind it.
+    assert.equal(io.pread(file, two, 0, 4096, 8000), 192);
+    assert.equal(io.pread(file, two, 0, 4096, 2 ** 33), 0);
+    assert.equal(io.pwrite(file, two, 0, 1, 2 ** 33 + 5), 1);
+    assert.equal(io.pread(file, two, 0, 10, 2 ** 33 + 5), 1);
+    usage(() => io.pread(file, two, 0, 4097, 0), /outside the buffer/);
+    usage(() => io.pread(file, two, 0, 1, -1), /offset must be/);
+    const reader = openFile(io, `${d}/a`, { write: false, create: false });
+    assert.equal(io.pwrite(reader, two, 0, 1, 0), -EBADF);
+    const writer = openFile(io, `${d}/a`, { read: false });
+    assert.equal(io.pread(writer, two, 0, 1, 0), -EBADF);
+    run(io, (h) => io.close(reader, h));
+    usage(() => io.pread(reader, two, 0, 1, 0), /is closed/);
+    io.releaseBuffer(one);
+    io.releaseBuffer(two);
+  });
+
+  row("operations can be reserved for a client, whatever the others do", (io, d) => {
+    const kept = io.client("kept", 1);
+    assert.deepEqual([kept.available, io.available], [4, 3]);
+    for (let i = 0; i < 3; i++) io.stat(d, i);
+    assert.throws(() => io.stat(d, 3), IoFullError);
+    assert.deepEqual([kept.available, io.available], [1, 0]);
+    assert.throws(() => io.client("more", 1), IoFullError);
+    kept.stat(d, 1);
+    assert.throws(() => kept.stat(d, 2), IoFullError);
+    while (kept.take(1) === undefined) kept.park();
+    while (io.inFlight > 0) {
+      for (let i = io.park() - 1; i >= 0; i--) io.take(io.completions.userData[i]);
+    }
+    // It may have more than that, and gives everything back.
+    for (let i = 0; i < 4; i++) kept.stat(d, i);
+    assert.deepEqual([kept.available, io.available], [0, 0]);
+    while (kept.inFlight > 0) {
+      for (let i = kept.park() - 1; i >= 0; i--) kept.take(kept.completions.userData[i]);
+    }
+    kept[Symbol.dispose]();
+    assert.equal(io.available, 4);
+    io.client("all", 4)[Symbol.dispose]();
+    usage(() => io.client("x", 5), /from 0 to 4/);
+    usage(() => io.client("x", -1), /from 0 to 4/);
+  }, { capacity: 4 });
+
+  row("statistics count operations, bytes, errors and depth, over all clients", (io, d) => {
+    const before = io.statistics();
+    assert.deepEqual([before.queueDepth, before.queueDepthPeak], [0, 0]);
+    assert.deepEqual(before.operations, {});
+    const client = io.client("other");
+    const file = openFile(io, `${d}/a`);
+    const buffer = client.acquireBuffer()!;
+    run(client, (h) => client.writeAt(file, buffer, 0, 4000, 0, 0, h));
+    run(io, (h) => io.fdatasync(file, h));
+    run(client, (h) => client.readAt(file, buffer, 0, 4096, 1000, h));
+    assert.equal(client.pread(file, buffer, 0, 10, 0), 10);
+    assert.equal(run(io, (h) => io.stat(`${d}/missing`, h)), -ENOENT);
+    io.fsync(file, 1);
+    io.fsync(file, 2);
+    const { queueDepth, queueDepthPeak, operations } = io.statistics();
+    assert.deepEqual([queueDepth, queueDepthPeak], [2, 2]);
+    const counts = { errors: 0, bytes: 0 };
+    assert.deepEqual(operations, {
+      open: { ...counts, count: 1 },
+      read: { ...counts, count: 2, bytes: 3010 },
+      write: { ...counts, count: 1, bytes: 4000 },
+      fdatasync: { ...counts, count: 1 },
+      stat: { ...counts, count: 1, errors: 1 },
+    });
+    while (io.inFlight > 0) {
+      for (let i = io.park() - 1; i >= 0; i--) io.take(io.completions.userData[i]);
+    }
+    assert.equal(client.statistics().operations.fsync.count, 2);
+    client.releaseBuffer(buffer);
+    client[Symbol.dispose]();
+  });
+
+  row("statistics have latencies when they are asked for", (io, d) => {
+    const start = io.now();
+    const file = openFile(io, `${d}/a`);
+    for (let i = 0; i < 100; i++) run(io, (h) => io.fdatasync(file, h));
+    const { open, fdatasync } = io.statistics().operations;
+    const elapsed = io.now() - start;
+    assert.equal(fdatasync.count, 100);
+    const latency = fdatasync.latency!;
+    const { p50Micros, p90Micros, p99Micros, p999Micros, maxMicros, meanMicros } = latency;
+    const rising = [p50Micros, p90Micros, p99Micros, p999Micros];
+    assert.deepEqual(rising, [...rising].sort((a, b) => a - b));
+    assert.ok(p50Micros > 0 && meanMicros > 0);
+    // Three digits are kept of each value, and the least is a nanosecond.
+    const most = elapsed * 1.01 + 1;
+    assert.ok(meanMicros * 100 <= most && maxMicros <= most);
+    assert.ok(open.latency!.maxMicros > 0);
+  }, { latencies: true });
+
+  row("a file that something else opened is adopted by its descriptor", async (io, d) => {
+    const path = `${d}/a`;
+    if (io.backend === "memory" || isDeno) {
+      usage(() => io.adoptFd(0, 1), /open the file by its path/);
+      return;
+    }
+    const { closeSync, openSync, readFileSync } = await import("node:fs");
+    const adopt = (descriptor: number) => {
+      let file!: IoFile;
+      const res = run(io, (h) => file = io.adoptFd(descriptor, h));
+      return { res, file };
+    };
+    const descriptor = openSync(path, "a+");
+    const { res, file } = adopt(descriptor);
+    assert.equal(res, 0);
+    // It is a duplicate: the own one is closed.
+    closeSync(descriptor);
+    assert.equal(file.path, path);
+    const { read, write, append, direct, create } = file.options;
+    assert.deepEqual([read, write, append, direct, create], [true, true, true, false, false]);
+    assert.equal(writeBytes(io, file, "adopted", 100), 7);
+    assert.equal(readFileSync(path, "utf8"), "adopted");
+    assert.equal(run(io, (h) => io.close(file, h)), 0);
+    const reader = openSync(path, "r");
+    assert.equal(writeBytes(io, adopt(reader).file, "x", 0), -EBADF);
+    closeSync(reader);
+    assert.equal(adopt(reader).res, -EBADF);
+    for (const refused of ["/proc/self/mem", "/proc/self/status", "/dev/null"]) {
+      const other = openSync(refused, "r");
+      assert.equal(adopt(other).res, -EACCES, refused);
+      closeSync(other);
+    }
+    const directory = openSync(d, "r");
+    assert.equal(adopt(directory).res, -EISDIR);
+    closeSync(directory);
+    for (const wrong of [-1, 0.5, NaN, 2 ** 31, "1" as unknown as number]) {
+      usage(() => io.adoptFd(wrong, 1), /a descriptor is an integer/);
+    }
+    assert.equal(io.inFlight, 0);
   });
 
   row("after its end every call throws", (_io, _d) => {

@@ -14,6 +14,7 @@ import { isDeno, skipRing } from "../support/ring.ts";
 export interface BackendOptions {
   capacity?: number;
   arenaBytes?: number;
+  latencies?: boolean;
 }
 
 /**

@@ -1,17 +1,13 @@
 /**
- * What all backends share: clients, handles, buffers and their ownership, argument checks, delivery,
- * leaks. A backend derives `Backend` and does only the operations themselves.
- *
- * The way of an operation: a method of `ClientIo` checks everything, takes a slot and marks file and
- * buffer; the backend starts it, and ends it with `finish(slot, res)`, perhaps much later; the row
- * waits in the client's queue until that client polls, which fills `completions`, gives the marks and
- * the slot back. An operation counts as in flight until that poll.
+ * `ClientIo`, the `Io` that programs see: clients, handles, buffers and their ownership, argument checks,
+ * delivery, leaks. The same for all backends, which do only the operations themselves.
  *
  * @module
  */
 
 import { CompletionArray } from "../abi/completions.ts";
-import { Arena, RUN_BYTES } from "./arena.ts";
+import { RUN_BYTES } from "./arena.ts";
+import { ArenaBuffer, type Backend, OpenFile } from "./backend.ts";
 import {
   DSYNC,
   type Io,
@@ -26,18 +22,18 @@ import {
   type IoIdentity,
   type IoLeak,
   type IoStat,
+  type IoStatistics,
   type IoTimer,
   IoUsageError,
   type OpenOptions,
 } from "./io.ts";
 import { checkOpenOptions } from "./open_options.ts";
-import { Kind, KIND_NAMES, OperationTable } from "./operations.ts";
-import { LoopTimer } from "./timer.ts";
+import { Kind, KIND_NAMES, type OperationTable } from "./operations.ts";
 
 /** The most bytes that one read or write may name: what Linux transfers at most. */
-export const TRANSFER_BYTES_MAX = 0x7ffff000;
+const TRANSFER_BYTES_MAX = 0x7ffff000;
 /** The longest path, in bytes of UTF-8. */
-export const PATH_BYTES_MAX = 4095;
+const PATH_BYTES_MAX = 4095;
 /** Leaks that are remembered; later ones are dropped, so that a leaking program does not grow. */
 const LEAKS_MAX = 1024;
 /** No operation. */
@@ -46,174 +42,6 @@ const NONE = -1;
 const INT31 = 0x7fff_ffff;
 
 const ADVICE: readonly string[] = ["normal", "sequential", "random", "willneed", "dontneed"];
-
-/** A buffer of a backend's arena. Made and owned by its `Backend`. */
-export class ArenaBuffer implements IoBuffer {
-  readonly bytes: Uint8Array;
-  readonly length: number;
-  /** Offset in the arena. */
-  readonly offset: number;
-  readonly backend: Backend;
-  /** Number of the client that acquired it. */
-  readonly client: number;
-  /** The slot of the operation that owns it now, or -1. */
-  slot = NONE;
-  released = false;
-
-  constructor(backend: Backend, client: number, bytes: Uint8Array, offset: number) {
-    this.backend = backend;
-    this.client = client;
-    this.bytes = bytes;
-    this.length = bytes.length;
-    this.offset = offset;
-  }
-}
-
-/** An open file; backends derive it to keep what they need. */
-export class OpenFile implements IoFile {
-  readonly path: string;
-  readonly options: Readonly<Required<OpenOptions>>;
-  readonly backend: Backend;
-  /** Operations in flight on it. */
-  inFlight = 0;
-  state: "opening" | "open" | "closing" | "closed" = "opening";
-
-  constructor(backend: Backend, path: string, options: Readonly<Required<OpenOptions>>) {
-    this.backend = backend;
-    this.path = path;
-    this.options = options;
-  }
-}
-
-/**
- * One backend: the driver of the operations, and what its clients have in common. `start…` methods
- * are called with arguments that were checked, and must not throw; what they cannot do ends with
- * `finish(slot, -errno)`. They may call `finish` at once: it is delivered at the next poll.
- */
-export abstract class Backend {
-  abstract readonly name: "uring" | "sync" | "memory";
-  reason = "";
-  durability: "verified" | "unverified" = "verified";
-  reservedDsync = true;
-  blockSize = RUN_BYTES;
-
-  readonly table: OperationTable;
-  readonly arena: Arena;
-  /** By number; numbers of clients that were given up are used again. */
-  readonly clients: (ClientIo | undefined)[] = [];
-  readonly buffers: Set<ArenaBuffer> = new Set();
-  /** By slot: what the operation is about. */
-  readonly fileOf: (OpenFile | undefined)[];
-  readonly bufferOf: (ArenaBuffer | undefined)[];
-  disposed = false;
-
-  constructor(capacity: number, arenaBytes: number) {
-    this.table = new OperationTable(capacity);
-    this.arena = new Arena(arenaBytes);
-    this.fileOf = new Array(capacity).fill(undefined);
-    this.bufferOf = new Array(capacity).fill(undefined);
-  }
-
-  /** Throws when the backend does not work any more. Called first by every method of a client. */
-  check(): void {
-    if (this.disposed) throw new IoClosedError("this Io was disposed of");
-  }
-
-  /** Whether giving things back is still of use to anyone; else it quietly does nothing. */
-  get alive(): boolean {
-    return true;
-  }
-
-  /** The memory of a run of the arena. */
-  abstract view(offset: number, length: number): Uint8Array;
-
-  /** Called last before an operation is taken on; may throw, and nothing has happened then. */
-  admitOperation(): void {}
-
-  /** The path as this backend wants it; throws when the program may not use it so. */
-  abstract admitPath(path: string, access: "read" | "write" | "both"): string;
-  abstract makeFile(path: string, options: Readonly<Required<OpenOptions>>): OpenFile;
-  /** Alignment of direct I/O, for the check of arguments: `offset` 0 where it is not known. */
-  abstract alignment(file: OpenFile): IoAlignment;
-
-  abstract startOpen(slot: number, file: OpenFile): void;
-  abstract startClose(slot: number, file: OpenFile): void;
-  abstract startRead(
-    slot: number,
-    file: OpenFile,
-    buffer: ArenaBuffer,
-    bufferOffset: number,
-    length: number,
-    offset: number,
-  ): void;
-  abstract startWrite(
-    slot: number,
-    file: OpenFile,
-    buffer: ArenaBuffer,
-    bufferOffset: number,
-    length: number,
-    offset: number,
-    flags: number,
-  ): void;
-  abstract startSync(slot: number, file: OpenFile, dataOnly: boolean): void;
-  abstract startStat(slot: number, target: OpenFile | string, stat: IoStat): void;
-  abstract startTruncate(slot: number, file: OpenFile, size: number): void;
-  abstract startAllocate(slot: number, file: OpenFile, offset: number, length: number): void;
-  abstract startAdvise(
-    slot: number,
-    file: OpenFile,
-    offset: number,
-    length: number,
-    advice: IoAdvice,
-  ): void;
-  abstract startRename(slot: number, from: string, to: string): void;
-  abstract startLink(slot: number, from: string, to: string): void;
-  abstract startRemove(slot: number, path: string): void;
-  abstract startSyncDirectory(slot: number, path: string): void;
-
-  abstract lock(file: OpenFile): number;
-  abstract statFs(file: OpenFile): IoFileSystem;
-  abstract noCopyOnWrite(file: OpenFile): number;
-  abstract identity(): IoIdentity;
-  abstract listDirectory(path: string): IoDirectoryEntry[];
-  abstract createDirectories(path: string): string[];
-
-  abstract now(): number;
-  abstract wallClock(): number;
-  abstract random(bytes: Uint8Array): void;
-  abstract crc32c(bytes: Uint8Array, seed: number): number;
-  abstract crc32cBuffer(buffer: ArenaBuffer, offset: number, length: number, seed: number): number;
-
-  /** As {@linkcode Io.after}. */
-  after(micros: number, callback: () => void): IoTimer {
-    return new LoopTimer(micros, callback);
-  }
-
-  /** Submits what is staged, and finishes what has ended, without blocking. */
-  abstract drain(): void;
-  /**
-   * Submits what is staged and blocks until `client.ready > 0` or the time is over; something of it is
-   * in flight.
-   */
-  abstract block(client: ClientIo, timeoutMicros: number): void;
-  /** Resolves when `client.ready > 0`, without blocking the event loop. */
-  abstract wakeup(client: ClientIo): Promise<void>;
-  /**
-   * A wait finds completions there already: what it still waits for, so that a loop over waits does not
-   * keep the event loop from everything else.
-   */
-  pause(): Promise<void> | undefined {
-    return undefined;
-  }
-  /** Cancels and drains what is in flight, and frees everything. */
-  abstract free(): void;
-
-  /** An operation has ended. */
-  finish(slot: number, res: number): void {
-    this.table.res[slot] = res;
-    this.clients[this.table.client[slot]]!.enqueue(slot);
-  }
-}
 
 /** One user of a backend: the `Io` that programs see. */
 export class ClientIo implements Io {
@@ -229,6 +57,8 @@ export class ClientIo implements Io {
   private readonly _ended: Int32Array;
   private _endedCount = 0;
   private _inFlight = 0;
+  /** Operations that are kept for this client. */
+  private readonly _reserve: number;
   private _disposed = false;
   /** Of the rows in `completions`: kind, and whether somebody took it. */
   private readonly _kinds: Uint8Array;
@@ -238,8 +68,20 @@ export class ClientIo implements Io {
   private readonly _rows: Int32Array;
   private _rowsMade = false;
 
-  constructor(driver: Backend, name: string) {
-    const { capacity } = driver.table;
+  constructor(driver: Backend, name: string, reserve = 0) {
+    const { table } = driver;
+    const { capacity } = table;
+    if (!Number.isSafeInteger(reserve) || reserve < 0 || reserve > capacity) {
+      throw new IoUsageError(`operations to reserve are from 0 to ${capacity}, not ${reserve}`);
+    }
+    if (reserve > table.shared - table.sharedUsed) {
+      throw new IoFullError(
+        `of ${capacity} operations only ${table.shared - table.sharedUsed} are neither in flight ` +
+          `nor reserved, and client ${name} wants to reserve ${reserve}`,
+      );
+    }
+    table.shared -= reserve;
+    this._reserve = reserve;
     this.driver = driver;
     this.name = name;
     const unused = driver.clients.indexOf(undefined);
@@ -280,7 +122,8 @@ export class ClientIo implements Io {
     return this._table.capacity;
   }
   get available(): number {
-    return this._table.capacity - this._table.used;
+    const { shared, sharedUsed } = this._table;
+    return shared - sharedUsed + Math.max(0, this._reserve - this._inFlight);
   }
   get inFlight(): number {
     return this._inFlight;
@@ -290,9 +133,9 @@ export class ClientIo implements Io {
     return this._endedCount;
   }
 
-  client(name: string): Io {
+  client(name: string, reserve = 0): Io {
     this._check();
-    return new ClientIo(this.driver, name);
+    return new ClientIo(this.driver, name, reserve);
   }
 
   now(): number {
@@ -355,6 +198,18 @@ export class ClientIo implements Io {
     const file = this.driver.makeFile(admitted, checked);
     const slot = this._take(Kind.open, handle, file, undefined);
     this.driver.startOpen(slot, file);
+    return file;
+  }
+
+  adoptFd(descriptor: number, handle: number): IoFile {
+    this._check();
+    this.driver.admitDescriptor();
+    if (!Number.isSafeInteger(descriptor) || descriptor < 0 || descriptor > INT31) {
+      throw new IoUsageError(`a descriptor is an integer, 0 or more, not ${String(descriptor)}`);
+    }
+    this._checkHandle(handle);
+    const file = this.driver.makeAdopted(descriptor);
+    this.driver.startAdopt(this._take(Kind.adopt, handle, file, undefined), file, descriptor);
     return file;
   }
 
@@ -516,6 +371,40 @@ export class ClientIo implements Io {
   noCopyOnWrite(file: IoFile): number {
     return this.driver.noCopyOnWrite(this._file(file));
   }
+  pread(
+    file: IoFile,
+    buffer: IoBuffer,
+    bufferOffset: number,
+    length: number,
+    offset: number,
+  ): number {
+    const open = this._file(file);
+    const owned = this._buffer(buffer);
+    this._checkTransfer(open, owned, bufferOffset, length, offset);
+    const { driver } = this;
+    const res = driver.transferNow(false, this, open, owned, bufferOffset, length, offset);
+    driver.statistics.ended(Kind.read, res);
+    return res;
+  }
+  pwrite(
+    file: IoFile,
+    buffer: IoBuffer,
+    bufferOffset: number,
+    length: number,
+    offset: number,
+  ): number {
+    const open = this._file(file);
+    const owned = this._buffer(buffer);
+    this._checkTransfer(open, owned, bufferOffset, length, offset);
+    const { driver } = this;
+    const res = driver.transferNow(true, this, open, owned, bufferOffset, length, offset);
+    driver.statistics.ended(Kind.write, res);
+    return res;
+  }
+  statistics(): IoStatistics {
+    const { used, peak } = this._table;
+    return this.driver.statistics.report(used, peak);
+  }
   identity(): IoIdentity {
     this._check();
     return this.driver.identity();
@@ -598,6 +487,7 @@ export class ClientIo implements Io {
       }
       this._disposed = true;
       driver.clients[this.number] = undefined;
+      this._table.shared += this._reserve;
       return;
     }
     this._disposed = true;
@@ -626,16 +516,29 @@ export class ClientIo implements Io {
     this._delivered = count;
     this._rowsMade = false;
     const { handle, kind, res } = this._table;
+    const { statistics } = this.driver;
+    if (statistics.submittedMicros !== undefined && count > 0) this._recordLatencies();
     for (let row = 0; row < count; row++) {
       const slot = this._ended[row];
       completions.userData[row] = handle[slot];
       completions.res[row] = res[slot];
       this._kinds[row] = kind[slot];
       this._taken[row] = 0;
+      statistics.ended(kind[slot], res[slot]);
       this._settle(slot);
     }
     completions.length = count;
     return count;
+  }
+
+  private _recordLatencies(): void {
+    const { statistics } = this.driver;
+    const { kind } = this._table;
+    const now = this.driver.now();
+    for (let row = 0; row < this._delivered; row++) {
+      const slot = this._ended[row];
+      statistics.took(kind[slot], now - statistics.submittedMicros![slot]);
+    }
   }
 
   /** The caller knows of the end of an operation: what it had marked is free again. */
@@ -646,15 +549,16 @@ export class ClientIo implements Io {
       fileOf[slot] = undefined;
       file.inFlight--;
       const kind = this._table.kind[slot];
-      if (kind === Kind.open) file.state = this._table.res[slot] < 0 ? "closed" : "open";
-      else if (kind === Kind.close) file.state = "closed";
+      if (kind === Kind.open || kind === Kind.adopt) {
+        file.state = this._table.res[slot] < 0 ? "closed" : "open";
+      } else if (kind === Kind.close) file.state = "closed";
     }
     const buffer = bufferOf[slot];
     if (buffer !== undefined) {
       bufferOf[slot] = undefined;
       buffer.slot = NONE;
     }
-    this._inFlight--;
+    if (--this._inFlight >= this._reserve) this._table.sharedUsed--;
     this._table.give(slot);
   }
 
@@ -768,9 +672,10 @@ export class ClientIo implements Io {
         `handle ${handle} is in flight already: ${KIND_NAMES[this._table.kind[slot]]}`,
       );
     }
-    if (this._table.used === this._table.capacity) {
+    if (this._inFlight >= this._reserve && this._table.sharedUsed >= this._table.shared) {
       throw new IoFullError(
-        `${this._table.capacity} operations are in flight, which is the capacity: poll first`,
+        `${this._table.used} operations are in flight, and the capacity is ` +
+          `${this._table.capacity}: poll first`,
       );
     }
     this.driver.admitOperation();
@@ -791,7 +696,9 @@ export class ClientIo implements Io {
       this.driver.bufferOf[slot] = buffer;
       buffer.slot = slot;
     }
-    this._inFlight++;
+    if (this._inFlight++ >= this._reserve) this._table.sharedUsed++;
+    const { submittedMicros } = this.driver.statistics;
+    if (submittedMicros !== undefined) submittedMicros[slot] = this.driver.now();
     return slot;
   }
 
