@@ -4,8 +4,10 @@
  *
  * `ring`: NOPs and 4 KiB reads from the page cache in turn, submitted and reaped 32 at a time.
  * `append`: records of 256 bytes to a log that removes what lies behind it.
+ * `collections`: whether `ring` allocates at all, by the collector's own log: how often it ran meanwhile,
+ * beside how often it runs when each completion makes one small object.
  */
-import { writeFileSync } from "node:fs";
+import { writeFileSync, writeSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import process from "node:process";
 import { parseArgs } from "node:util";
@@ -26,7 +28,12 @@ const GROWTH_BYTES_MAX = 1 << 20;
 const SEGMENT_BYTES = 4 << 20;
 const SCRATCH_BYTES = 20 * SEGMENT_BYTES;
 
-const NAMES = ["ring", "append"];
+/** Around the operations that count, on both outputs. */
+const MARK = "# the operations that count\n";
+/** Objects that are alive at once when each completion makes one. */
+const OBJECTS = 64;
+
+const NAMES = ["ring", "append", "collections"];
 const { values: options } = parseArgs({
   options: {
     json: { type: "boolean" },
@@ -35,6 +42,9 @@ const { values: options } = parseArgs({
     operations: { type: "string", default: "10000000" },
     // Operations before the first look: compilers allocate too, for code that stays.
     "warm-up": { type: "string", default: "3000000" },
+    // What `collections` asks of its children.
+    marked: { type: "boolean" },
+    allocate: { type: "boolean" },
   },
 });
 const wholeBatches = (operations: string) => Math.ceil(Number(operations) / BATCH) * BATCH;
@@ -48,6 +58,7 @@ if (canMeasure) {
   using scratch = new Scratch(options.dir, SCRATCH_BYTES);
   if (options.case.includes("ring")) await ring(scratch.join("block"));
   if (options.case.includes("append")) await append(scratch.join("log"));
+  if (options.case.includes("collections")) await collections();
   process.exitCode ??= 0;
 } else {
   const command = withCollector(fileURLToPath(import.meta.url));
@@ -62,6 +73,8 @@ async function ring(path: string): Promise<void> {
   ring.reap();
   const file = ring.file(ring.completions.res[0]);
   const buffers = Array.from({ length: BATCH }, () => ring.buffers.acquire()!);
+  const objects: unknown[] = Array(OBJECTS);
+  const { allocate } = options;
   const go = (count: number) => {
     for (let done = 0, reads = false; done < count; done += BATCH, reads = !reads) {
       for (let i = 0; i < BATCH; i++) {
@@ -74,6 +87,7 @@ async function ring(path: string): Promise<void> {
       let sum = 0;
       for (let i = 0; i < BATCH; i++) {
         sum += userData[i];
+        if (allocate) objects[i & (OBJECTS - 1)] = { result: res[i] };
         if (res[i] !== (reads ? BLOCK_BYTES : 0)) throw new Error(`an operation gave ${res[i]}`);
       }
       if (sum !== BATCH * (BATCH - 1) / 2) throw new Error("a completion is not of its batch");
@@ -96,7 +110,9 @@ async function append(directory: string): Promise<void> {
 async function measure(name: string, go: (count: number) => Promise<void>): Promise<void> {
   await go(warmUp);
   const before = await liveBytes();
+  if (options.marked) mark();
   await go(operations);
+  if (options.marked) mark();
   const after = await liveBytes();
   const growth = after - before;
   report({
@@ -112,4 +128,43 @@ async function measure(name: string, go: (count: number) => Promise<void>): Prom
     holds: growth <= GROWTH_BYTES_MAX,
     operations,
   });
+}
+
+function mark(): void {
+  writeSync(1, MARK);
+  writeSync(2, MARK);
+}
+
+async function collections(): Promise<void> {
+  const value = await collectionsOf([]);
+  const referenceValue = await collectionsOf(["--allocate"]);
+  report({
+    bench: "heap",
+    case: "collections",
+    runtime: host().name,
+    value,
+    unit: "collections",
+    reference: "one object each",
+    referenceValue,
+    ratio: value / referenceValue,
+    bar: "none, and some with objects",
+    holds: value === 0 && referenceValue > 0,
+    operations,
+  });
+}
+
+/** How often the collector ran during the operations of `ring`, in a process of its own. */
+async function collectionsOf(further: readonly string[]): Promise<number> {
+  const { stdout, stderr } = await run([
+    ...(process.versions.bun === undefined ? [] : ["env", "BUN_JSC_logGC=1"]),
+    ...withCollector(fileURLToPath(import.meta.url), ",--trace-gc"),
+    ...["--case", "ring", "--marked", ...further],
+    ...["--operations", options.operations, "--warm-up", options["warm-up"]],
+    ...(options.dir === undefined ? [] : ["--dir", options.dir]),
+  ]);
+  const [, counted = ""] = stdout.split(MARK);
+  const [, alsoCounted = ""] = stderr.split(MARK);
+  if (stdout.split(MARK).length !== 3) throw new Error(`the operations failed: ${stderr}`);
+  // JavaScriptCore's line of one collection, and V8's.
+  return (counted + alsoCounted).match(/^\[GC<.*: START|^\[\d+:.* ms: [A-Z]/gm)?.length ?? 0;
 }

@@ -29,7 +29,7 @@ import { OPEN_FLAG, type RegisteredBuffer, Ring } from "../ring.ts";
 import { type IoFd, PositionedFile, type StorageIo, UringStorageIo } from "../storage.ts";
 import { MemoryIo } from "../testing.ts";
 import { host } from "../src/host/host.ts";
-import { fill, randomBlocks } from "./support/fio.ts";
+import { fill, transfer } from "./support/fio.ts";
 import { buildReference, cString } from "./support/reference.ts";
 import { median, report } from "./support/report.ts";
 import { Scratch } from "./support/scratch.ts";
@@ -148,8 +148,11 @@ async function blocks(path: string, kind: "read" | "write"): Promise<void> {
 
 /** What the disk gains by depth. */
 async function parallel(path: string, kind: "read" | "write") {
-  const at = (depth: number) =>
-    randomBlocks(path, FILE_BYTES, `rand${kind}`, BLOCK_BYTES, depth, 1);
+  const write = kind === "write";
+  const at = async (depth: number) => {
+    const pattern = { write, random: true, blockBytes: BLOCK_BYTES, depth };
+    return (await transfer(path, FILE_BYTES, pattern, 1)).operationsPerSecond;
+  };
   const [fioDepth1, fioDepth32] = [await at(1), await at(DEPTH)];
   const note = fioDepth32 < PARALLEL * fioDepth1 ? "device-bound" : undefined;
   return { fioDepth1, fioDepth32, note };

@@ -42,22 +42,45 @@ export async function overwriteDurably(
   return { bytesPerSecond, cpuNanosPerByte: cpu * 1e9 / bytesPerSecond };
 }
 
-/** Random blocks, direct, of a file that {@linkcode fill} wrote: operations a second. */
-export async function randomBlocks(
+/** Transfers of one kind and size, so many in flight. */
+export interface Pattern {
+  readonly write: boolean;
+  readonly random: boolean;
+  readonly blockBytes: number;
+  readonly depth: number;
+}
+
+/** What a side reached with a {@linkcode Pattern}. */
+export interface Transferred {
+  readonly operationsPerSecond: number;
+  /** User and system time of the process, nanoseconds for each operation; start-up excluded. */
+  readonly cpuNanos: number;
+}
+
+/**
+ * Transfers past the page cache, with registered buffers and a registered file, in a file that
+ * {@linkcode fill} wrote. Submits and reaps together what it can, as `Ring` does, and leaves out what it
+ * would do beside: a clock for each operation, a map of what was visited, changes in what is written.
+ */
+export async function transfer(
   file: string,
   bytes: number,
-  rw: "randread" | "randwrite",
-  blockBytes: number,
-  depth: number,
+  pattern: Pattern,
   seconds: number,
-): Promise<number> {
+): Promise<Transferred> {
+  const { write, random, blockBytes, depth } = pattern;
   const { stdout } = await runWell([
-    ...["fio", "--name=random", `--filename=${file}`, `--size=${bytes}`, `--rw=${rw}`],
-    ...[`--bs=${blockBytes}`, `--iodepth=${depth}`, "--ioengine=io_uring", "--fixedbufs=1"],
-    ...["--registerfiles=1", "--direct=1", "--overwrite=1", "--norandommap=1"],
+    ...["fio", "--name=transfer", `--filename=${file}`, `--size=${bytes}`, "--direct=1"],
+    ...[`--rw=${random ? "rand" : ""}${write ? "write" : "read"}`, `--bs=${blockBytes}`],
+    ...["--ioengine=io_uring", "--fixedbufs=1", "--registerfiles=1", "--nonvectored=1"],
+    ...[`--iodepth=${depth}`, `--iodepth_batch_submit=${depth}`],
+    ...["--iodepth_batch_complete_min=1", `--iodepth_batch_complete_max=${depth}`],
+    ...["--norandommap=1", "--randrepeat=0", "--gtod_reduce=1", "--scramble_buffers=0"],
     ...["--time_based=1", `--runtime=${Math.round(seconds * 1000)}ms`, "--output-format=json"],
   ]);
   const [job] = JSON.parse(stdout.slice(stdout.indexOf("{"))).jobs;
   if (job.error !== 0) throw new Error(`fio failed with error ${job.error}`);
-  return (rw === "randread" ? job.read : job.write).iops;
+  const operationsPerSecond = (write ? job.write : job.read).iops;
+  const cpu = (job.usr_cpu + job.sys_cpu) / 100;
+  return { operationsPerSecond, cpuNanos: cpu * 1e9 / operationsPerSecond };
 }

@@ -10,8 +10,8 @@ const COLLECTIONS = 3;
 const bun = process.versions.bun !== undefined;
 
 /** The command that runs a program so that it can measure its heap: V8 collects only when it is told so. */
-export function withCollector(file: string): string[] {
-  return underThisRuntime(file, bun ? "" : "--expose-gc");
+export function withCollector(file: string, further = ""): string[] {
+  return underThisRuntime(file, bun ? "" : `--expose-gc${further}`);
 }
 
 /** Whether this process can measure its heap. */

@@ -4,8 +4,9 @@
  * @module
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
 import { host, type Signature } from "../../src/host/host.ts";
 
 const ROOT = join(import.meta.dirname!, "../..");
@@ -23,17 +24,23 @@ const ARCHIVE_DIRECTORIES = [
 export function buildReference<Name extends string>(
   name: string,
   signatures: Readonly<Record<Name, Signature>>,
-): Record<Name, (...args: (number | Uint8Array)[]) => number> {
-  const target = join(ROOT, `build/bench-${name}.so`);
+): Record<Name, (...args: (number | Uint8Array | Float64Array)[]) => number> {
+  // Of this process: the same benchmark may run twice at a time.
+  const target = join(ROOT, `build/bench-${name}.${process.pid}.so`);
   const archive = ARCHIVE_DIRECTORIES.map((directory) => `${directory}/liburing.a`).find(
     existsSync,
   );
   if (archive === undefined) throw new Error("liburing.a is missing: run ./dev setup");
-  mkdirSync(dirname(target), { recursive: true });
+  mkdirSync(join(ROOT, "build"), { recursive: true });
   execFileSync("gcc", [
-    ...["-O2", "-shared", "-fPIC", "-Wall", "-o", target, join(ROOT, `bench/${name}.c`), archive],
+    ...["-O2", "-shared", "-fPIC", "-pthread", "-Wall", "-o", target],
+    ...[join(ROOT, `bench/${name}.c`), archive],
   ]);
-  return host().dlopen(target, signatures).symbols as never;
+  try {
+    return host().dlopen(target, signatures).symbols as never;
+  } finally {
+    rmSync(target);
+  }
 }
 
 /** A string for C, in memory that does not move. */
