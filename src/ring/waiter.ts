@@ -83,6 +83,7 @@ export class Dispatcher {
   /** Ends the wait of a ring that is being closed. */
   forget(ring: Waitable): void {
     const mine = (waiting: Waiting) => waiting.ring === ring;
+    for (const waiting of this.#armed.filter(mine)) this.#disarm(waiting);
     for (const waiting of [...this.#looking, ...this.#armed].filter(mine)) waiting.resolve();
     this.#looking = this.#looking.filter((waiting) => !mine(waiting));
     this.#armed = this.#armed.filter((waiting) => !mine(waiting));
@@ -101,7 +102,7 @@ export class Dispatcher {
     const looking = this.#looking;
     this.#looking = [];
     for (const waiting of looking) {
-      if (this.#done(waiting, false)) continue;
+      if (this.#done(waiting)) continue;
       if (now < waiting.lookUntilMillis || waiting.ring.polled) this.#looking.push(waiting);
       else this.#arm(waiting);
     }
@@ -117,14 +118,22 @@ export class Dispatcher {
       return;
     }
     // What completed before arming signals nothing, so look once more.
-    if (!this.#done(waiting, true)) this.#armed.push(waiting);
+    if (this.#done(waiting)) this.#disarm(waiting);
+    else this.#armed.push(waiting);
+  }
+
+  #disarm(waiting: Waiting): void {
+    try {
+      waiting.ring.arm(false);
+    } catch {
+      // A ring that is gone signals nothing; looking at it says so.
+    }
   }
 
   /** Looks at a ring; settles its wait when that is over. */
-  #done(waiting: Waiting, armed: boolean): boolean {
+  #done(waiting: Waiting): boolean {
     try {
       if (!waiting.ring.look()) return false;
-      if (armed) waiting.ring.arm(false);
       waiting.latency.observe((performance.now() - waiting.startMillis) * 1000);
       waiting.resolve();
     } catch (error) {
@@ -146,7 +155,13 @@ export class Dispatcher {
 
   #woken(): void {
     this.#waiting = false;
-    this.#armed = this.#armed.filter((waiting) => !this.#done(waiting, true));
+    const armed = this.#armed;
+    this.#armed = [];
+    for (const waiting of armed) {
+      // A look posts completions: with the eventfd still armed each would be a signal for the next wait.
+      this.#disarm(waiting);
+      if (!this.#done(waiting)) this.#arm(waiting);
+    }
     if (this.#armed.length > 0) this.#ensureWaiter();
   }
 
