@@ -28,6 +28,8 @@ pub const path_bytes_max: u32 = 4095;
 pub const result_bytes: u32 = 256;
 /// Largest arena: 1 GiB is also the kernel's limit for one fixed buffer.
 pub const arena_bytes_max: u32 = 1 << 30;
+/// An arena that is aligned so, and is at least as large, is asked to be made of huge pages.
+pub const huge_page_bytes: u32 = 2 << 20;
 /// Largest single transfer: what the kernel moves in one read or write (INT_MAX rounded down to a page).
 pub const transfer_bytes_max: u32 = 0x7fff_f000;
 /// Rings of one process.
@@ -109,8 +111,8 @@ pub const OpenParameters = extern struct {
     slots: u32,
     files: u32,
     arena_bytes: u32,
-    /// Out: where the arena begins in the buffer passed for it, which has 4,096 bytes more than
-    /// `arena_bytes`; the shim sees the address and chooses the first multiple of 4,096.
+    /// Out: where the arena begins in the buffer passed for it; the shim sees the address and chooses the
+    /// first multiple of 4,096, of 2 MiB where `arena_slack` leaves the room.
     arena_offset: u32,
     staging_bytes: u32,
     /// Bytes of the incoming part of the parameter area; results follow it, `result_bytes` a slot.
@@ -132,6 +134,8 @@ pub const OpenParameters = extern struct {
     /// 0: the whole arena is one fixed buffer. Else it is cut into so many slices of equal length, none of
     /// which is pinned; see `uring_update_buffer`.
     buffer_slices: u32,
+    /// Bytes of the buffer passed for the arena beyond `arena_bytes`; at least 4,096.
+    arena_slack: u32,
     // What it got.
     got_entries: u32,
     got_completion_entries: u32,

@@ -135,6 +135,11 @@ pub fn sleep(time: u64) void {
     _ = linux.syscall2(.nanosleep, @intFromPtr(&span), 0);
 }
 
+pub fn adviseHuge(start: usize, bytes: usize) void {
+    const MADV_HUGEPAGE = 14;
+    _ = linux.syscall3(.madvise, start, bytes, MADV_HUGEPAGE);
+}
+
 pub inline fn unsigned(value: i32) usize {
     return @as(u32, @bitCast(value));
 }

@@ -49,6 +49,7 @@ const Session = struct {
             .slots = slots,
             .files = 16,
             .arena_bytes = arena_bytes,
+            .arena_slack = 4096,
             .staging_bytes = entries * 64,
             .parameter_bytes = parameter_bytes,
             .sqpoll_cpu = abi.file_none,

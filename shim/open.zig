@@ -46,7 +46,8 @@ fn openWith(parameters: *abi.OpenParameters, buffers: Buffers, step: *Step) i32 
     const columns = address(buffers.columns, 4) orelse return -kernel.EINVAL;
     const control = address(buffers.control, 4) orelse return -kernel.EINVAL;
     const arena = address(buffers.arena, 1) orelse return -kernel.EINVAL;
-    const arena_address = std.mem.alignForward(usize, arena, page);
+    const huge = parameters.arena_bytes >= abi.huge_page_bytes and parameters.arena_slack >= abi.huge_page_bytes;
+    const arena_address = std.mem.alignForward(usize, arena, if (huge) abi.huge_page_bytes else page);
     parameters.arena_offset = @intCast(arena_address - arena);
 
     step.* = .rings;
@@ -104,6 +105,9 @@ fn openWith(parameters: *abi.OpenParameters, buffers: Buffers, step: *Step) i32 
     ring.file_flag = if (ring.files.registered) abi.sqe_flag.FIXED_FILE else 0;
 
     step.* = .buffers;
+    // Before the first touch. One huge page is one segment to the device where it would be hundreds, of
+    // which it takes only so many at once. Where the kernel refuses, pages are of the usual size.
+    if (huge) kernel.adviseHuge(arena_address, parameters.arena_bytes);
     rc = registerBuffers(ring, parameters.buffer_slices);
     // The kernel gives the locked memory of a ring that was swept back a moment later.
     var tries: u32 = 0;
@@ -136,6 +140,7 @@ fn valid(parameters: *const abi.OpenParameters) bool {
         p.slots >= p.entries and p.slots <= abi.slots_max and
         p.files <= abi.files_max and
         p.arena_bytes >= page and p.arena_bytes <= abi.arena_bytes_max and
+        p.arena_slack >= page and p.arena_slack <= abi.huge_page_bytes and
         p.staging_bytes >= p.entries * @sizeOf(abi.Image) and
         p.staging_bytes <= abi.entries_max * @sizeOf(abi.Image) and
         p.parameter_bytes <= parameter_bytes_max and

@@ -3,7 +3,7 @@
 /** Raised when the meaning of the boundary changes in a way that the hash cannot see. */
 export const ABI_VERSION = 1;
 /** SHA-256 over all layouts, rows, flags and signatures; the library carries the same. */
-export const ABI_HASH = "c98a51fa9973c198c1c25245bb72d14b4581b9d6bcb0f3781543aaf6f2247eb2";
+export const ABI_HASH = "511675888a9d2b3fa45947b79c445d98f9688894d9731beb2ef24379637e4e6d";
 
 // Limits.
 export const ENTRIES_MAX = 4096;
@@ -15,6 +15,7 @@ export const FILE_NONE = 4294967295;
 export const PATH_BYTES_MAX = 4095;
 export const RESULT_BYTES = 256;
 export const ARENA_BYTES_MAX = 1073741824;
+export const HUGE_PAGE_BYTES = 2097152;
 export const TRANSFER_BYTES_MAX = 2147479552;
 export const RINGS_MAX = 1024;
 
@@ -53,7 +54,7 @@ export const CONTROL = {
   reservedBytes: 24,
 } as const;
 export const OPEN_PARAMETERS = {
-  bytes: 96,
+  bytes: 100,
   entries: 0,
   slots: 4,
   files: 8,
@@ -69,15 +70,16 @@ export const OPEN_PARAMETERS = {
   completionEntries: 48,
   attach: 52,
   bufferSlices: 56,
-  gotEntries: 60,
-  gotCompletionEntries: 64,
-  gotSetupFlags: 68,
-  features: 72,
-  gotRung: 76,
-  registered: 80,
-  registerErrno: 84,
-  failedStep: 88,
-  ringRegistered: 92,
+  arenaSlack: 60,
+  gotEntries: 64,
+  gotCompletionEntries: 68,
+  gotSetupFlags: 72,
+  features: 76,
+  gotRung: 80,
+  registered: 84,
+  registerErrno: 88,
+  failedStep: 92,
+  ringRegistered: 96,
 } as const;
 export const SYSTEM_INFO = {
   bytes: 240,

@@ -14,6 +14,7 @@ import {
   FILE_SLOT_BITS,
   FILE_SYSTEM_INFO,
   FILE_UPDATE,
+  HUGE_PAGE_BYTES,
   OPEN_PARAMETERS,
   OPERATION,
   OPERATIONS,
@@ -230,7 +231,8 @@ export class Ring {
     const parameterArea = shared(PATHS_BYTES + options.slots * RESULT_BYTES);
     const columns = shared(options.slots * 16);
     const control = shared(64);
-    const arena = shared(options.arenaBytes + SLICE_ALIGNMENT_BYTES);
+    const slack = options.arenaBytes < HUGE_PAGE_BYTES ? SLICE_ALIGNMENT_BYTES : HUGE_PAGE_BYTES;
+    const arena = shared(options.arenaBytes + slack);
     const parameters = new DataView(new SharedArrayBuffer(OPEN_PARAMETERS.bytes));
     const put = (at: number, value: number) => parameters.setUint32(at, value, true);
     const got = (at: number) => parameters.getUint32(at, true);
@@ -248,6 +250,7 @@ export class Ring {
     put(OPEN_PARAMETERS.completionEntries, options.completionEntries);
     put(OPEN_PARAMETERS.attach, options.attach === undefined ? 0 : options.attach.#ring);
     put(OPEN_PARAMETERS.bufferSlices, options.bufferSlices);
+    put(OPEN_PARAMETERS.arenaSlack, slack);
     const ring = functions.uring_open(parameters, staging, parameterArea, columns, control, arena);
     if (ring < 0) throw unavailable(-ring, got(OPEN_PARAMETERS.failedStep), system(), options);
     // The kernel and the shim know addresses in these: they live as long as the ring.
