@@ -17,12 +17,19 @@ export {
   FEATURE_FLAG,
   FSYNC_FLAG,
   LOCK_FLAG,
+  MADVISE_FLAG,
   OPEN_FLAG,
+  POLL_FLAG,
   RENAME_FLAG,
+  RESOLVE_FLAG,
   RW_FLAG,
   SETUP_FLAG,
+  SPLICE_FLAG,
   SQE_FLAG,
   STATX_MASK,
+  SYNC_RANGE_FLAG,
+  TIMEOUT_FLAG,
+  XATTR_FLAG,
 } from "./src/abi/generated.ts";
 export { RingUnavailableError, type RingUnavailableReason } from "./src/native/errors.ts";
 export { BufferSet, RegisteredBuffer } from "./src/ring/buffers.ts";
@@ -36,6 +43,13 @@ export {
 } from "./src/ring/errors.ts";
 export { RingFile } from "./src/ring/file.ts";
 export type { RingOptions } from "./src/ring/options.ts";
-export { Ring, type RingFeatures, type RingStats, type WorkerLimits } from "./src/ring/ring.ts";
+export {
+  type OpenHow,
+  Ring,
+  type RingFeatures,
+  type RingStats,
+  type RingVector,
+  type WorkerLimits,
+} from "./src/ring/ring.ts";
 export { FileSystemResult, StatxResult } from "./src/ring/statx.ts";
 export type { TraceSink } from "./src/ring/trace.ts";

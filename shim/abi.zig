@@ -32,6 +32,16 @@ pub const arena_bytes_max: u32 = 1 << 30;
 pub const huge_page_bytes: u32 = 2 << 20;
 /// Largest single transfer: what the kernel moves in one read or write (INT_MAX rounded down to a page).
 pub const transfer_bytes_max: u32 = 0x7fff_f000;
+/// Vectors of one readv or writev.
+pub const vectors_max: u32 = 256;
+/// Bytes of the name of an extended attribute, without its NUL, as the kernel has it.
+pub const xattr_name_bytes_max: u32 = 255;
+/// Bytes of the value of an extended attribute; the kernel's own limit is 65,536, ext4's 4,096.
+pub const value_bytes_max: u32 = 4096;
+/// Messages of other rings that were delivered and not yet reaped.
+pub const messages_max: u32 = 64;
+/// In the low half of a user_data: it is no slot's, but a message. A slot's number never has it.
+pub const message_bit: u32 = 0x8000_0000;
 /// Rings of one process.
 pub const rings_max: u32 = 1024;
 
@@ -46,7 +56,7 @@ pub const Image = extern struct {
     /// IOSQE_* of `sqe_flag`, as far as the row allows.
     flags: u8,
     ioprio: u16,
-    /// A file reference, `file_none`, or zero where the row has no file.
+    /// A file reference, `file_none`, a ring's number, or zero where the row has no file.
     file: u32,
     /// File offset, or what the row says.
     offset: u64,
@@ -63,7 +73,7 @@ pub const Image = extern struct {
     addr2: u32,
     /// Its length.
     length2: u32,
-    /// Further number of a row (mode of an open, mask of a statx).
+    /// Further number of a row (mode of an open, mask of a statx), or a second file reference.
     extra: u32,
     zero: [3]u32,
 };
@@ -77,7 +87,7 @@ pub const columns = [_]Column{
 };
 pub const Column = struct { name: []const u8, type: Scalar };
 
-/// Written by the shim in every tick.
+/// Written by the shim in every tick, but for `message_room`.
 pub const Control = extern struct {
     /// Images of this tick that are the kernel's now (or were completed by the shim itself);
     /// the rest stays staged, in order, and the caller moves it to the front.
@@ -101,7 +111,10 @@ pub const Control = extern struct {
     /// Non-zero: the errno of io_uring_enter when it took nothing and asked to come again
     /// (EAGAIN, EBUSY). The images stay staged.
     again: u32,
-    reserved: [6]u32,
+    /// Written by TypeScript: messages that there is room for. Without room they stay in the kernel's queue,
+    /// and what stands behind them.
+    message_room: u32,
+    reserved: [5]u32,
 };
 
 /// What `uring_open` is asked for, and (second half) what it got.
@@ -236,9 +249,9 @@ pub const layouts = .{ Image, Control, OpenParameters, SystemInfo, FileSystemInf
 
 // --- Operations -----------------------------------------------------------------------------
 
-/// What a field of an image may be.
+/// Which file the `fd` of an SQE names.
 pub const FileKind = enum {
-    /// No file: the field is zero.
+    /// No file: the image's field is zero.
     none,
     /// A file slot, by its registered (fixed) descriptor.
     fixed,
@@ -246,74 +259,221 @@ pub const FileKind = enum {
     real,
     /// Paths are resolved against the working directory; the field is zero.
     cwd,
-};
-pub const FieldKind = enum {
-    zero,
-    /// Passed on as it is.
-    number,
-    /// `addr` is an arena offset, `length` its bytes.
-    arena,
-    /// Parameter-area offset and byte length (`length` beside `addr`, `length2` beside `addr2`) of a
-    /// path without its NUL; copied to the slot's memory.
-    path,
-    /// The slot's private result memory; the field is zero. At completion the shim copies it to the
-    /// parameter area, at `parameter_bytes + slot * result_bytes`.
-    result,
-    /// user_data of another operation: low half slot, high half generation.
-    target,
+    /// A file slot by its real descriptor, or `file_none`: the working directory.
+    directory,
+    /// Not a file but a ring of this library, by its number, whichever thread has it.
+    ring,
 };
 
+/// Where a field of an SQE comes from. `uses` says which fields of the image each reads; what none of a
+/// row's sources reads must be zero in the image, and what has no source is zero in the SQE.
+///
+/// "Private" is memory of the shim that belongs to the slot until its last completion.
+pub const Source = enum {
+    zero,
+    // Numbers, passed on as they are.
+    offset,
+    addr,
+    length,
+    extra,
+    // Constants.
+    /// 1: how many structures of time there are.
+    one,
+    /// The working directory, of a second path.
+    cwd,
+    /// Bytes of an `open_how`.
+    how_bytes,
+    /// Arena offset in `addr`, bytes in `length`.
+    arena,
+    /// The same, both multiples of 4,096.
+    pages,
+    /// Parameter-area offset in `addr`, `length` pairs of u32 there: arena offset and bytes. Private as
+    /// iovecs, at most `vectors_max`.
+    vectors,
+    /// A path without its NUL: parameter-area offset in `addr`, bytes in `length`. Private.
+    path,
+    /// The same in `addr2` and `length2`.
+    path2,
+    /// The name of an extended attribute in `addr2` and `length2`, as a path. Private.
+    name,
+    /// The path of AT_EMPTY_PATH. Private.
+    empty_path,
+    /// An `open_how` of `op_flags` and the mode in `extra`. RESOLVE_NO_MAGICLINKS is always among its
+    /// resolve flags: links of /proc lead to what others opened. Private.
+    how,
+    /// The same, with further resolve flags in `offset`.
+    how_resolve,
+    /// A time: seconds in `offset`, nanoseconds in `extra`. Private.
+    timespec,
+    /// A structure of `result_bytes` that the kernel writes. Private; at completion the shim copies it to
+    /// the parameter area, at `parameter_bytes + slot * result_bytes`.
+    result,
+    /// A value of at most `value_bytes_max`: arena offset in `offset`, bytes in `extra`. Private, copied
+    /// from the arena when the image is checked.
+    value_in,
+    /// The same; copied to the arena at completion.
+    value_out,
+    /// user_data of another operation, in `addr`: low half slot, high half generation.
+    target,
+    /// user_data of a completion that arrives in another ring, in `addr`; the shim adds `message_bit`.
+    message,
+};
+
+/// A field of the image that a source reads: what a trace calls it, and which bits it may have.
+pub const Use = struct { field: []const u8, label: []const u8, mask: u64 = all };
+const all = 0xffff_ffff_ffff_ffff;
+
+pub fn uses(source: Source) []const Use {
+    return switch (source) {
+        .zero, .one, .cwd, .how_bytes, .empty_path, .result => &.{},
+        .offset => &.{.{ .field = "offset", .label = "offset" }},
+        .addr => &.{.{ .field = "addr", .label = "addr" }},
+        .length => &.{.{ .field = "length", .label = "length" }},
+        .extra => &.{.{ .field = "extra", .label = "extra" }},
+        .arena, .pages => &.{ .{ .field = "addr", .label = "addr" }, .{ .field = "length", .label = "length" } },
+        .vectors => &.{ .{ .field = "addr", .label = "vectors" }, .{ .field = "length", .label = "count" } },
+        .path => &.{ .{ .field = "addr", .label = "path" }, .{ .field = "length", .label = "length" } },
+        .path2 => &.{ .{ .field = "addr2", .label = "path2" }, .{ .field = "length2", .label = "length2" } },
+        .name => &.{ .{ .field = "addr2", .label = "name" }, .{ .field = "length2", .label = "length2" } },
+        .how => &.{.{ .field = "extra", .label = "mode", .mask = 0o7777 }},
+        .how_resolve => &.{
+            .{ .field = "extra", .label = "mode", .mask = 0o7777 },
+            .{ .field = "offset", .label = "resolve", .mask = resolve_allowed },
+        },
+        .timespec => &.{ .{ .field = "offset", .label = "seconds" }, .{ .field = "extra", .label = "nanoseconds" } },
+        .value_in, .value_out => &.{ .{ .field = "offset", .label = "value" }, .{ .field = "extra", .label = "bytes" } },
+        .target => &.{.{ .field = "addr", .label = "target" }},
+        .message => &.{.{ .field = "addr", .label = "message" }},
+    };
+}
+
+/// What an operation does to file slots.
+pub const Effect = enum {
+    none,
+    /// A file slot is made: `res` is the file reference. O_CLOEXEC is always added.
+    opens,
+    /// The slot becomes free, whatever `res` is.
+    closes,
+};
+
+/// One operation: what its image may hold, and what becomes of it. `prep.zig` makes its check and its SQE
+/// from this alone.
 pub const Row = struct {
     name: []const u8,
     opcode: u8,
+    /// The opcode where the arena is registered, if there is another for pinned memory.
+    pinned: u8 = 0,
+    /// `fd`.
     file: FileKind = .none,
-    offset: FieldKind = .zero,
-    addr: FieldKind = .zero,
-    length: FieldKind = .zero,
-    addr2: FieldKind = .zero,
-    extra: FieldKind = .zero,
+    /// `file_index`: a second file, whose reference is in `extra`.
+    second: FileKind = .none,
+    /// `off`, which is `addr2` too.
+    off: Source = .zero,
+    addr: Source = .zero,
+    len: Source = .zero,
+    /// `addr3`.
+    third: Source = .zero,
     /// Allowed bits of `op_flags`.
     op_flags: u32 = 0,
+    /// Where it is no set of bits: the allowed values of `op_flags`.
+    op_values: []const u32 = &.{},
+    /// Always added to `op_flags` in the SQE.
+    op_set: u32 = 0,
     /// Allowed bits of `flags`.
-    sqe_flags: u8 = sqe_flag.ASYNC | sqe_flag.IO_LINK | sqe_flag.IO_HARDLINK | sqe_flag.IO_DRAIN,
-    /// Kernel release that brought it: major * 1000 + minor. Whatever is newer than `since_least` is
-    /// probed at open.
+    sqe_flags: u8 = sqe_flag.ASYNC | links | sqe_flag.IO_DRAIN,
+    effect: Effect = .none,
+    /// Kernel release that brought it: major * 1000 + minor. What is newer than `since_least` is probed at
+    /// open.
     since: u32 = since_least,
+    /// The opcode that tells whether the kernel has it, where it is a new use of an old opcode: one of the
+    /// same release.
+    probe: u8 = 0,
+    /// Kernel release that brought `pinned`. A ring in a worker has the operation only from there on: memory
+    /// that is not pinned can go with the worker while the kernel writes to it.
+    pinned_since: u32 = since_least,
 
     pub const since_least: u32 = 5015;
+
+    pub fn probed(row: Row) bool {
+        return row.since > since_least or row.pinned_since > since_least;
+    }
+
+    pub fn sources(row: Row) [4]Source {
+        return .{ row.off, row.addr, row.len, row.third };
+    }
 };
+
+const links = sqe_flag.IO_LINK | sqe_flag.IO_HARDLINK;
 
 /// The order is the numbering: append only, or raise `version`.
 pub const operations = [_]Row{
     .{ .name = "nop", .opcode = 0 },
-    .{ .name = "read", .opcode = 22, .file = .fixed, .offset = .number, .addr = .arena, .length = .number, .op_flags = rw_read },
-    .{ .name = "write", .opcode = 23, .file = .fixed, .offset = .number, .addr = .arena, .length = .number, .op_flags = rw_write },
-    .{ .name = "read_fixed", .opcode = 4, .file = .fixed, .offset = .number, .addr = .arena, .length = .number, .op_flags = rw_read },
-    .{ .name = "write_fixed", .opcode = 5, .file = .fixed, .offset = .number, .addr = .arena, .length = .number, .op_flags = rw_write },
+    .{ .name = "read", .opcode = 22, .pinned = 4, .file = .fixed, .off = .offset, .addr = .arena, .len = .length, .op_flags = rw_read },
+    .{ .name = "write", .opcode = 23, .pinned = 5, .file = .fixed, .off = .offset, .addr = .arena, .len = .length, .op_flags = rw_write },
+    .{ .name = "read_fixed", .opcode = 22, .pinned = 4, .file = .fixed, .off = .offset, .addr = .arena, .len = .length, .op_flags = rw_read },
+    .{ .name = "write_fixed", .opcode = 23, .pinned = 5, .file = .fixed, .off = .offset, .addr = .arena, .len = .length, .op_flags = rw_write },
     // fsync of a range: offset and length; zero and zero is the whole file.
-    .{ .name = "fsync", .opcode = 3, .file = .fixed, .offset = .number, .length = .number, .op_flags = fsync_flag.DATASYNC },
+    .{ .name = "fsync", .opcode = 3, .file = .fixed, .off = .offset, .len = .length, .op_flags = fsync_flag.DATASYNC },
     // The kernel takes the length of an fallocate in `addr` and the mode in `len`.
-    .{ .name = "fallocate", .opcode = 17, .file = .fixed, .offset = .number, .addr = .number, .length = .number },
-    .{ .name = "ftruncate", .opcode = 55, .file = .fixed, .offset = .number, .since = 6009 },
-    // A file slot is made: `res` is the file reference. O_CLOEXEC is always added.
-    .{ .name = "openat", .opcode = 18, .file = .cwd, .addr = .path, .extra = .number, .op_flags = open_allowed, .sqe_flags = sqe_flag.ASYNC },
-    .{ .name = "close", .opcode = 19, .file = .real, .sqe_flags = sqe_flag.ASYNC },
+    .{ .name = "fallocate", .opcode = 17, .file = .fixed, .off = .offset, .addr = .addr, .len = .length },
+    .{ .name = "ftruncate", .opcode = 55, .file = .fixed, .off = .offset, .since = 6009 },
+    // By openat2, which can be told to follow no links of /proc.
+    .{ .name = "openat", .opcode = 28, .file = .cwd, .addr = .path, .off = .how, .len = .how_bytes, .op_flags = open_allowed, .effect = .opens },
+    // Not in a chain: it closes even when it is canceled.
+    .{ .name = "close", .opcode = 19, .file = .real, .sqe_flags = sqe_flag.ASYNC, .effect = .closes },
     // By path.
-    .{ .name = "statx", .opcode = 21, .file = .cwd, .addr = .path, .offset = .result, .extra = .number, .op_flags = at_flag.SYMLINK_NOFOLLOW, .sqe_flags = sqe_flag.ASYNC },
-    // By file: AT_EMPTY_PATH over the slot's real descriptor.
-    .{ .name = "fstatx", .opcode = 21, .file = .real, .offset = .result, .extra = .number, .sqe_flags = sqe_flag.ASYNC },
-    .{ .name = "renameat", .opcode = 35, .file = .cwd, .addr = .path, .addr2 = .path, .op_flags = rename_flag.NOREPLACE | rename_flag.EXCHANGE, .sqe_flags = sqe_flag.ASYNC },
-    .{ .name = "unlinkat", .opcode = 36, .file = .cwd, .addr = .path, .op_flags = at_flag.REMOVEDIR, .sqe_flags = sqe_flag.ASYNC },
-    .{ .name = "mkdirat", .opcode = 37, .file = .cwd, .addr = .path, .extra = .number, .sqe_flags = sqe_flag.ASYNC },
-    .{ .name = "linkat", .opcode = 39, .file = .cwd, .addr = .path, .addr2 = .path, .sqe_flags = sqe_flag.ASYNC },
-    // Advice 0 to 5 in op_flags (POSIX_FADV_*).
-    .{ .name = "fadvise", .opcode = 24, .file = .fixed, .offset = .number, .length = .number, .op_flags = 7 },
+    .{ .name = "statx", .opcode = 21, .file = .cwd, .addr = .path, .off = .result, .len = .extra, .op_flags = statx_flags | at_flag.SYMLINK_NOFOLLOW | at_flag.NO_AUTOMOUNT },
+    // By file: over the slot's real descriptor.
+    .{ .name = "fstatx", .opcode = 21, .file = .real, .addr = .empty_path, .off = .result, .len = .extra, .op_flags = statx_flags, .op_set = AT_EMPTY_PATH },
+    .{ .name = "renameat", .opcode = 35, .file = .cwd, .addr = .path, .off = .path2, .len = .cwd, .op_flags = rename_flag.NOREPLACE | rename_flag.EXCHANGE },
+    .{ .name = "unlinkat", .opcode = 36, .file = .cwd, .addr = .path, .op_flags = at_flag.REMOVEDIR },
+    .{ .name = "mkdirat", .opcode = 37, .file = .cwd, .addr = .path, .len = .extra },
+    .{ .name = "linkat", .opcode = 39, .file = .cwd, .addr = .path, .off = .path2, .len = .cwd },
+    .{ .name = "fadvise", .opcode = 24, .file = .fixed, .off = .offset, .len = .length, .op_values = &.{ 0, 1, 2, 3, 4, 5 } },
     // Of one operation, by its slot and generation.
     .{ .name = "cancel", .opcode = 14, .addr = .target },
+    .{ .name = "readv", .opcode = 1, .pinned = 60, .file = .fixed, .off = .offset, .addr = .vectors, .len = .length, .op_flags = rw_read, .pinned_since = 6015 },
+    .{ .name = "writev", .opcode = 2, .pinned = 61, .file = .fixed, .off = .offset, .addr = .vectors, .len = .length, .op_flags = rw_write, .pinned_since = 6015 },
+    .{ .name = "sync_file_range", .opcode = 8, .file = .fixed, .off = .offset, .len = .length, .op_flags = sync_range_flag.WAIT_BEFORE | sync_range_flag.WRITE | sync_range_flag.WAIT_AFTER },
+    // Of the arena, and nothing that would part the program's memory from what the kernel has pinned.
+    .{ .name = "madvise", .opcode = 25, .addr = .pages, .len = .length, .op_values = &.{
+        madvise_flag.NORMAL,        madvise_flag.WILLNEED,       madvise_flag.HUGEPAGE,
+        madvise_flag.POPULATE_READ, madvise_flag.POPULATE_WRITE,
+    } },
+    .{ .name = "openat2", .opcode = 28, .file = .directory, .addr = .path, .off = .how_resolve, .len = .how_bytes, .op_flags = open_allowed, .effect = .opens },
+    .{ .name = "symlinkat", .opcode = 38, .file = .cwd, .addr = .path, .off = .path2 },
+    .{ .name = "getxattr", .opcode = 44, .addr = .name, .off = .value_out, .len = .extra, .third = .path, .since = 5019 },
+    .{ .name = "setxattr", .opcode = 42, .addr = .name, .off = .value_in, .len = .extra, .third = .path, .op_flags = xattr_flag.CREATE | xattr_flag.REPLACE, .since = 5019 },
+    .{ .name = "fgetxattr", .opcode = 43, .file = .real, .addr = .name, .off = .value_out, .len = .extra, .since = 5019 },
+    .{ .name = "fsetxattr", .opcode = 41, .file = .real, .addr = .name, .off = .value_in, .len = .extra, .op_flags = xattr_flag.CREATE | xattr_flag.REPLACE, .since = 5019 },
+    // To `file` at `offset` from the second file at `addr`; an offset of all ones is none, for a pipe.
+    .{ .name = "splice", .opcode = 30, .file = .fixed, .second = .fixed, .off = .offset, .addr = .addr, .len = .length, .op_flags = splice_flag.MOVE | splice_flag.NONBLOCK | splice_flag.MORE },
+    // Once. Multishot would be a flag in `len`.
+    .{ .name = "poll_add", .opcode = 6, .file = .fixed, .op_flags = poll_allowed },
+    .{ .name = "poll_remove", .opcode = 7, .addr = .target },
+    // Data only: `len` becomes the res of the other ring's completion.
+    .{ .name = "msg_ring", .opcode = 40, .file = .ring, .off = .message, .len = .length, .since = 5018 },
+    // After so long, or after as many completions as `length` says if it is not 0.
+    .{ .name = "timeout", .opcode = 11, .off = .length, .addr = .timespec, .len = .one, .op_flags = timeout_flag.ABS | timeout_flag.BOOTTIME | timeout_flag.REALTIME | timeout_flag.ETIME_SUCCESS },
+    .{ .name = "timeout_remove", .opcode = 12, .addr = .target },
+    .{ .name = "timeout_update", .opcode = 12, .addr = .target, .off = .timespec, .op_flags = timeout_flag.ABS | timeout_flag.LINK_UPDATE, .op_set = TIMEOUT_UPDATE },
+    // Behind the operation that it limits, in one chain.
+    .{ .name = "link_timeout", .opcode = 15, .addr = .timespec, .len = .one, .op_flags = timeout_flag.ABS | timeout_flag.BOOTTIME | timeout_flag.REALTIME | timeout_flag.ETIME_SUCCESS, .sqe_flags = links },
+    // Operations of a file: one, or all. The kernel compares open files, so the real descriptor finds those
+    // that name the registered one.
+    .{ .name = "cancel_file", .opcode = 14, .file = .real, .op_flags = cancel_flag.ALL, .op_set = CANCEL_FD, .since = 5019, .probe = OP_SOCKET },
+    .{ .name = "cancel_any", .opcode = 14, .op_flags = cancel_flag.ALL, .op_set = CANCEL_ANY, .since = 5019, .probe = OP_SOCKET },
 };
 
-const rw_read = rw_flag.HIPRI | rw_flag.NOWAIT;
-const rw_write = rw_flag.HIPRI | rw_flag.DSYNC | rw_flag.SYNC | rw_flag.NOWAIT | rw_flag.APPEND;
+const AT_EMPTY_PATH = 0x1000;
+const TIMEOUT_UPDATE = 1 << 1;
+const CANCEL_FD = 1 << 1;
+const CANCEL_ANY = 1 << 2;
+const OP_SOCKET = 45;
+const statx_flags = at_flag.STATX_FORCE_SYNC | at_flag.STATX_DONT_SYNC;
+const poll_allowed = poll_flag.IN | poll_flag.PRI | poll_flag.OUT | poll_flag.ERR | poll_flag.HUP | poll_flag.RDHUP;
+const rw_read = rw_flag.HIPRI | rw_flag.NOWAIT | rw_flag.DONTCACHE;
+const rw_write = rw_flag.HIPRI | rw_flag.DSYNC | rw_flag.SYNC | rw_flag.NOWAIT | rw_flag.APPEND | rw_flag.ATOMIC | rw_flag.DONTCACHE;
 
 // --- Flags: the kernel's numbers ------------------------------------------------------------
 
@@ -330,6 +490,10 @@ pub const rw_flag = struct {
     pub const SYNC: u32 = 4;
     pub const NOWAIT: u32 = 8;
     pub const APPEND: u32 = 16;
+    /// Linux 6.11: all of it or nothing after a power cut. It is not durability.
+    pub const ATOMIC: u32 = 64;
+    /// Linux 6.14: what went through the page cache leaves it again.
+    pub const DONTCACHE: u32 = 128;
 };
 pub const fsync_flag = struct {
     pub const DATASYNC: u32 = 1;
@@ -349,13 +513,28 @@ pub const open_flag = struct {
     pub const DIRECTORY: u32 = 0o200000;
     pub const NOFOLLOW: u32 = 0o400000;
     pub const NOATIME: u32 = 0o1000000;
+    /// With the bit of DSYNC in it.
+    pub const SYNC: u32 = 0o4010000;
 };
 const open_allowed = open_flag.WRONLY | open_flag.RDWR | open_flag.CREAT | open_flag.EXCL | open_flag.TRUNC |
     open_flag.APPEND | open_flag.NONBLOCK | open_flag.DSYNC | open_flag.DIRECT | open_flag.DIRECTORY |
-    open_flag.NOFOLLOW | open_flag.NOATIME;
+    open_flag.NOFOLLOW | open_flag.NOATIME | open_flag.SYNC;
+pub const resolve_flag = struct {
+    pub const NO_XDEV: u32 = 1;
+    pub const NO_MAGICLINKS: u32 = 2;
+    pub const NO_SYMLINKS: u32 = 4;
+    pub const BENEATH: u32 = 8;
+    pub const IN_ROOT: u32 = 16;
+    pub const CACHED: u32 = 32;
+};
+const resolve_allowed = resolve_flag.NO_XDEV | resolve_flag.NO_MAGICLINKS | resolve_flag.NO_SYMLINKS |
+    resolve_flag.BENEATH | resolve_flag.IN_ROOT | resolve_flag.CACHED;
 pub const at_flag = struct {
     pub const SYMLINK_NOFOLLOW: u32 = 0x100;
     pub const REMOVEDIR: u32 = 0x200;
+    pub const NO_AUTOMOUNT: u32 = 0x800;
+    pub const STATX_FORCE_SYNC: u32 = 0x2000;
+    pub const STATX_DONT_SYNC: u32 = 0x4000;
 };
 pub const rename_flag = struct {
     pub const NOREPLACE: u32 = 1;
@@ -364,7 +543,9 @@ pub const rename_flag = struct {
 pub const fallocate_flag = struct {
     pub const KEEP_SIZE: u32 = 1;
     pub const PUNCH_HOLE: u32 = 2;
+    pub const COLLAPSE_RANGE: u32 = 8;
     pub const ZERO_RANGE: u32 = 16;
+    pub const INSERT_RANGE: u32 = 32;
 };
 pub const fadvise_flag = struct {
     pub const NORMAL: u32 = 0;
@@ -372,6 +553,46 @@ pub const fadvise_flag = struct {
     pub const SEQUENTIAL: u32 = 2;
     pub const WILLNEED: u32 = 3;
     pub const DONTNEED: u32 = 4;
+    pub const NOREUSE: u32 = 5;
+};
+pub const madvise_flag = struct {
+    pub const NORMAL: u32 = 0;
+    pub const WILLNEED: u32 = 3;
+    pub const HUGEPAGE: u32 = 14;
+    pub const POPULATE_READ: u32 = 22;
+    pub const POPULATE_WRITE: u32 = 23;
+};
+pub const sync_range_flag = struct {
+    pub const WAIT_BEFORE: u32 = 1;
+    pub const WRITE: u32 = 2;
+    pub const WAIT_AFTER: u32 = 4;
+};
+pub const xattr_flag = struct {
+    pub const CREATE: u32 = 1;
+    pub const REPLACE: u32 = 2;
+};
+pub const splice_flag = struct {
+    pub const MOVE: u32 = 1;
+    pub const NONBLOCK: u32 = 2;
+    pub const MORE: u32 = 4;
+};
+pub const poll_flag = struct {
+    pub const IN: u32 = 1;
+    pub const PRI: u32 = 2;
+    pub const OUT: u32 = 4;
+    pub const ERR: u32 = 8;
+    pub const HUP: u32 = 16;
+    pub const RDHUP: u32 = 0x2000;
+};
+pub const timeout_flag = struct {
+    pub const ABS: u32 = 1;
+    pub const BOOTTIME: u32 = 4;
+    pub const REALTIME: u32 = 8;
+    pub const LINK_UPDATE: u32 = 16;
+    pub const ETIME_SUCCESS: u32 = 32;
+};
+pub const cancel_flag = struct {
+    pub const ALL: u32 = 1;
 };
 pub const statx_mask = struct {
     pub const BASIC_STATS: u32 = 0x7ff;
@@ -436,6 +657,8 @@ pub const cqe_flag = struct {
     pub const MORE: u32 = 1 << 1;
     pub const SOCK_NONEMPTY: u32 = 1 << 2;
     pub const NOTIF: u32 = 1 << 3;
+    /// The shim's own: from another ring, by msg_ring.
+    pub const MESSAGE: u32 = 1 << 31;
 };
 /// What `uring_cancel_sync` looks for.
 pub const cancel_target = struct {
@@ -453,7 +676,10 @@ pub const flag_sets = .{
     .{ "open_flag", open_flag },           .{ "at_flag", at_flag },             .{ "rename_flag", rename_flag },
     .{ "fallocate_flag", fallocate_flag }, .{ "fadvise_flag", fadvise_flag },   .{ "statx_mask", statx_mask },
     .{ "lock_flag", lock_flag },           .{ "setup_flag", setup_flag },       .{ "feature_flag", feature_flag },
-    .{ "cqe_flag", cqe_flag },             .{ "cancel_target", cancel_target },
+    .{ "cqe_flag", cqe_flag },             .{ "cancel_target", cancel_target }, .{ "resolve_flag", resolve_flag },
+    .{ "madvise_flag", madvise_flag },     .{ "xattr_flag", xattr_flag },       .{ "sync_range_flag", sync_range_flag },
+    .{ "splice_flag", splice_flag },       .{ "poll_flag", poll_flag },         .{ "timeout_flag", timeout_flag },
+    .{ "cancel_flag", cancel_flag },
 };
 
 // --- Why an image or an open was refused ----------------------------------------------------
@@ -474,9 +700,10 @@ pub const bad_reason = enum(u32) {
     file,
     /// The file has operations in flight and cannot be closed.
     file_busy,
-    /// The range does not lie in the arena.
+    /// The range, or one of the vectors, does not lie in the arena; there are too many vectors, or the list
+    /// does not lie in the parameter area; a value is too long; pages are not whole.
     arena,
-    /// The path is empty, too long, has an inner NUL, or does not lie in the parameter area.
+    /// The path or name is empty, too long, has an inner NUL, or does not lie in the parameter area.
     path,
     /// No file slot is free.
     files_full,
@@ -486,6 +713,8 @@ pub const bad_reason = enum(u32) {
     chain,
     /// The range is not registered, and memory of a worker that is not pinned could go away.
     unpinned,
+    /// No ring has that number.
+    ring,
 };
 
 pub const open_step = enum(u32) {

@@ -19,7 +19,7 @@ pub fn find(number: u32, ref: u32) union(enum) { file: *files.File, failed: i32 
 /// The ring gets a descriptor of its own for what the caller has open.
 pub fn adopt(ring: *Ring, fd: i32) i32 {
     const file = ring.files.reserve() orelse return -kernel.EMFILE;
-    const copy = duplicate(fd);
+    const copy = kernel.duplicate(fd);
     if (copy < 0) {
         ring.files.unreserve(file);
         return copy;
@@ -37,12 +37,6 @@ pub fn adoptFile(number: u32, other: u32, ref: u32) i32 {
         .file => |file| adopt(ring, file.fd),
         .failed => |rc| rc,
     };
-}
-
-/// Close-on-exec.
-pub fn duplicate(fd: i32) i32 {
-    const F_DUPFD_CLOEXEC = 1030;
-    return kernel.result(linux.syscall3(.fcntl, kernel.unsigned(fd), F_DUPFD_CLOEXEC, 0));
 }
 
 /// Never waits: a lock that another holds is -EAGAIN.

@@ -18,9 +18,9 @@ pub const text: []const u8 = blk: {
     }
     for (abi.columns) |column| out = out ++ print("column {s} {t}\n", .{ column.name, column.type });
     for (abi.operations) |row| {
-        out = out ++ print("operation {s} {d} {t} {t} {t} {t} {t} {t} {x} {x}\n", .{
-            row.name,  row.opcode, row.file,     row.offset,    row.addr, row.length,
-            row.addr2, row.extra,  row.op_flags, row.sqe_flags,
+        out = out ++ print("operation {s} {d} {d} {t} {t} {t} {t} {t} {t} {x} {any} {x} {x} {t}\n", .{
+            row.name, row.opcode, row.pinned,   row.file,      row.second, row.off,       row.addr,
+            row.len,  row.third,  row.op_flags, row.op_values, row.op_set, row.sqe_flags, row.effect,
         });
     }
     for (abi.flag_sets) |set| {

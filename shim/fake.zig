@@ -31,6 +31,7 @@ pub const Fake = struct {
     columns: [4 * slot_count]u32 = @splat(0),
     control: abi.Control = std.mem.zeroes(abi.Control),
     slots: [slot_count]slots.Slot = @splat(.{ .generation = 0, .file = 0, .kind = .simple, .busy = false }),
+    attachments: [slot_count]slots.Attachment = undefined,
     slot_memory: [slot_count * slots.memory_bytes]u8 align(8) = undefined,
     files: [file_count]files.File = undefined,
     free: [file_count]u16 = undefined,
@@ -80,8 +81,7 @@ pub const Fake = struct {
             .arena_address = @intFromPtr(&fake.arena),
             .arena_bytes = arena_bytes,
             .registered = true,
-            .read_opcode = liburing.OP_READ_FIXED,
-            .write_opcode = liburing.OP_WRITE_FIXED,
+            .opcodes = undefined,
             .file_flag = abi.sqe_flag.FIXED_FILE,
             .eventfd_registered = false,
             .in_worker = false,
@@ -89,6 +89,7 @@ pub const Fake = struct {
             .pins = undefined,
             .slots = &fake.slots,
             .slot_count = slot_count,
+            .attachments = &fake.attachments,
             .slot_memory = &fake.slot_memory,
             .files = undefined,
             .canceled = &fake.canceled,
@@ -103,6 +104,10 @@ pub const Fake = struct {
             .slot_memory_bytes = 0,
             .enter_for_test = undefined,
         };
+        for (abi.operations, &fake.ring.opcodes) |row, *opcode| {
+            opcode.* = if (row.pinned != 0) row.pinned else row.opcode;
+        }
+        fake.control.message_room = abi.messages_max;
         fake.ring.files.init(&fake.files, &fake.free, file_count);
     }
 

@@ -7,7 +7,7 @@
 //!
 //! Output, little-endian. Header: "URFZ", u32 zero, u64 arena address, u64 arena bytes, u64 slot memory
 //! address, u64 slots, u64 bytes a slot. Then for each image: u32 reason, u32 files, for each file that
-//! is open i32 descriptor and i32 index in the kernel's table, 64 bytes image as it was staged; if the
+//! is open i32 descriptor and i32 index in the kernel's table (for a descriptor of another ring -1), 64 bytes image as it was staged; if the
 //! reason is 0, 64 bytes SQE, u32 bytes of the slot's memory that follow, and these.
 
 const std = @import("std");
@@ -15,10 +15,17 @@ const abi = @import("abi.zig");
 const liburing = @import("liburing.zig");
 const slots = @import("slots.zig");
 const fake_ring = @import("fake.zig");
+const kernel = @import("kernel.zig");
+const table = @import("table.zig");
+const Ring = @import("ring.zig").Ring;
 const linux = std.os.linux;
 
 var fake: fake_ring.Fake = undefined;
 var stop = false;
+/// A ring for messages: a descriptor of a file, and its number.
+var other_ring: Ring = undefined;
+var target_ring: u32 = 0;
+const ring_index = 0xffff_ffff;
 
 pub fn main(init: std.process.Init.Minimal) !void {
     var arguments = init.args.iterate();
@@ -30,6 +37,8 @@ pub fn main(init: std.process.Init.Minimal) !void {
     var generator = std.Random.DefaultPrng.init(seed);
     const random = generator.random();
     fake.init();
+    other_ring.uring.ring_fd = kernel.open("/dev/null", 0);
+    target_ring = table.publish(table.reserve().?, &other_ring, 0);
     for (fake.area[0..fake_ring.parameter_bytes]) |*byte| byte.* = random.intRangeAtMost(u8, 'a', 'z');
     // Paths end somewhere.
     for (0..6) |_| fake.area[random.uintLessThan(usize, fake_ring.parameter_bytes)] = 0;
@@ -54,7 +63,7 @@ fn one(random: std.Random) void {
     while (fake.ring.in_flight > 0 and (fake.ring.in_flight > 20 or random.boolean())) {
         for (&fake.slots, 0..) |*slot, index| {
             if (!slot.busy or random.uintLessThan(u32, 4) != 0) continue;
-            const res: i32 = if (slot.kind == .open) -2 else 0;
+            const res: i32 = if (slot.kind == .open or slot.kind == .open_in) -2 else 0;
             fake.complete(@intCast(index), slot.generation, res, 0);
         }
         fake.ring.settleReady();
@@ -70,11 +79,16 @@ fn one(random: std.Random) void {
     var open: u32 = 0;
     // A close that was just staged still names its descriptor.
     for (fake.files) |file| open += @intFromBool(file.state == .open or file.state == .closing);
-    writeInt(u32, open);
+    const message = sent(reason);
+    writeInt(u32, open + @intFromBool(message != null));
     for (fake.files, 0..) |file, index| {
         if (file.state != .open and file.state != .closing) continue;
         writeInt(u32, @bitCast(file.fd));
         writeInt(u32, @intCast(index));
+    }
+    if (message) |descriptor| {
+        writeInt(u32, @bitCast(descriptor));
+        writeInt(u32, ring_index);
     }
     write(std.mem.asBytes(&image));
     if (reason != .none) return;
@@ -83,7 +97,7 @@ fn one(random: std.Random) void {
     write(std.mem.asBytes(sqe));
     const slot: u32 = @truncate(sqe.user_data);
     switch (fake.slots[slot].kind) {
-        .path, .open, .result => {
+        .private, .result, .open, .open_in, .value => {
             writeInt(u32, slots.memory_bytes);
             write(fake.slot_memory[slot * slots.memory_bytes ..][0..slots.memory_bytes]);
         },
@@ -96,6 +110,14 @@ fn one(random: std.Random) void {
     fake.ring.in_flight += 1;
 }
 
+/// The descriptor of another ring that was made for the image staged last.
+fn sent(reason: abi.bad_reason) ?i32 {
+    if (reason != .none) return null;
+    const slot: u32 = @truncate(fake.ring.sqe(fake.ring.sq_tail).user_data);
+    if (fake.slots[slot].kind != .message) return null;
+    return fake.attachments[slot].descriptor;
+}
+
 /// Mostly nearly right: the interesting mistakes lie close to the borders.
 fn randomImage(random: std.Random) abi.Image {
     var image = std.mem.zeroes(abi.Image);
@@ -106,39 +128,84 @@ fn randomImage(random: std.Random) abi.Image {
     image.generation = random.int(u32);
     if (random.uintLessThan(u32, 4) == 0) image.flags = random.int(u8) & row.sqe_flags & ~@as(u8, abi.sqe_flag.IO_LINK | abi.sqe_flag.IO_HARDLINK);
     if (random.uintLessThan(u32, 4) == 0) image.op_flags = random.int(u32) & row.op_flags;
-    if (row.file == .fixed or row.file == .real) {
-        image.file = fake.files[random.uintLessThan(usize, fake_ring.file_count)].ref;
+    if (row.op_values.len > 0) image.op_flags = row.op_values[random.uintLessThan(usize, row.op_values.len)];
+    const some_file = fake.files[random.uintLessThan(usize, fake_ring.file_count)].ref;
+    switch (row.file) {
+        .none, .cwd => {},
+        .fixed, .real => image.file = some_file,
+        .directory => image.file = if (random.boolean()) some_file else abi.file_none,
+        .ring => image.file = target_ring,
     }
-    if (row.offset == .number) image.offset = someNumber(random, fake_ring.arena_bytes);
-    switch (row.addr) {
-        .number, .target => image.addr = someNumber(random, 1 << 32),
+    for (row.sources()) |source| switch (source) {
+        .zero, .one, .cwd, .how_bytes, .empty_path, .result => {},
+        .offset => image.offset = someNumber(random, fake_ring.arena_bytes),
+        .addr, .target, .message => image.addr = someNumber(random, 1 << 32),
+        .length => switch (row.addr) {
+            .arena, .pages, .vectors => {},
+            else => image.length = random.int(u32),
+        },
+        .extra => if (image.extra == 0) {
+            image.extra = random.int(u32);
+        },
         .arena => {
             image.addr = random.uintAtMost(u64, fake_ring.arena_bytes);
             image.length = @truncate(random.uintAtMost(u64, fake_ring.arena_bytes - image.addr));
         },
+        .pages => {
+            const pages = fake_ring.arena_bytes / 4096;
+            image.addr = random.uintAtMost(u64, pages) * 4096;
+            image.length = @truncate(random.uintAtMost(u64, pages - image.addr / 4096) * 4096);
+        },
+        .vectors => {
+            image.length = random.uintAtMost(u32, if (random.boolean()) 4 else abi.vectors_max);
+            image.addr = random.uintAtMost(u64, fake_ring.parameter_bytes - 8 * image.length);
+            for (0..image.length) |index| {
+                const pair = fake.area[@as(usize, @intCast(image.addr)) + 8 * index ..][0..8];
+                const offset = random.uintAtMost(u32, fake_ring.arena_bytes);
+                std.mem.writeInt(u32, pair[0..4], offset, .little);
+                std.mem.writeInt(u32, pair[4..8], random.uintAtMost(u32, fake_ring.arena_bytes - offset), .little);
+            }
+            if (image.length > 0 and random.uintLessThan(u32, 8) == 0) {
+                const word = fake.area[@as(usize, @intCast(image.addr)) + 4 * random.uintLessThan(usize, 2 * image.length) ..][0..4];
+                std.mem.writeInt(u32, word, @truncate(someNumber(random, fake_ring.arena_bytes)), .little);
+            }
+        },
         .path => {
-            image.addr = random.uintLessThan(u64, fake_ring.parameter_bytes);
+            image.addr = somePath(random);
             image.length = random.uintAtMost(u32, 300);
         },
-        else => {},
-    }
-    if (row.addr2 == .path) {
-        image.addr2 = random.uintLessThan(u32, fake_ring.parameter_bytes);
-        image.length2 = random.uintAtMost(u32, 300);
-    }
-    if (row.length == .number and row.addr != .arena) image.length = random.int(u32);
-    if (row.extra == .number) image.extra = random.int(u32);
+        .path2, .name => {
+            image.addr2 = somePath(random);
+            image.length2 = random.uintAtMost(u32, 300);
+        },
+        .how, .how_resolve => {
+            image.extra = random.uintAtMost(u32, 0o7777);
+            if (source == .how_resolve) image.offset = random.uintLessThan(u32, 64);
+        },
+        .timespec => {
+            image.offset = someNumber(random, 1 << 40);
+            image.extra = random.int(u32);
+        },
+        .value_in, .value_out => {
+            image.offset = random.uintAtMost(u64, fake_ring.arena_bytes);
+            const room = @min(abi.value_bytes_max, fake_ring.arena_bytes - image.offset);
+            image.extra = @intCast(random.uintAtMost(u64, room));
+        },
+    };
+    if (row.second != .none) image.extra = fake.files[random.uintLessThan(usize, fake_ring.file_count)].ref;
 
     // And then something is off.
     const bytes = std.mem.asBytes(&image);
     switch (random.uintLessThan(u32, 6)) {
         0 => bytes[random.uintLessThan(usize, bytes.len)] ^= @as(u8, 1) << random.int(u3),
         1 => bytes[random.uintLessThan(usize, bytes.len)] = random.int(u8),
-        2 => switch (random.uintLessThan(u32, 6)) {
+        2 => switch (random.uintLessThan(u32, 8)) {
             0 => image.addr = someNumber(random, fake_ring.arena_bytes),
             1 => image.length = @truncate(someNumber(random, fake_ring.arena_bytes)),
             2 => image.file = @truncate(someNumber(random, 1 << 12)),
             3 => image.addr2 = @truncate(someNumber(random, fake_ring.parameter_bytes)),
+            6 => image.offset = someNumber(random, fake_ring.arena_bytes),
+            7 => image.extra = @truncate(someNumber(random, abi.value_bytes_max)),
             4 => image.length2 = @truncate(someNumber(random, abi.path_bytes_max)),
             else => image.slot = @truncate(someNumber(random, fake_ring.slot_count)),
         },
@@ -146,6 +213,18 @@ fn randomImage(random: std.Random) abi.Image {
         else => {},
     }
     return image;
+}
+
+/// Where letters stand, mostly: vectors leave zeros behind them.
+fn somePath(random: std.Random) u32 {
+    const at = random.uintLessThan(u32, fake_ring.parameter_bytes);
+    const room = @min(fake_ring.parameter_bytes - at, 300);
+    if (random.uintLessThan(u32, 4) != 0) {
+        for (fake.area[at..][0..room]) |*byte| {
+            if (byte.* == 0) byte.* = 'z';
+        }
+    }
+    return at;
 }
 
 /// Around zero, around the limit, around a power of two, or anything.

@@ -45,18 +45,50 @@ pub fn main() !void {
     write("} as const;\n");
     write(
         \\
-        \\/** Rows by number: what an image may hold. `since` is the kernel that brought the operation. */
-        \\export const OPERATIONS = [
+        \\/** What an image of an operation may hold. */
+        \\export interface OperationRow {
+        \\  readonly name: string;
+        \\  readonly opcode: number;
+        \\  /** What its file is; "none", "cwd" and "ring" are none of the ring's. */
+        \\  readonly file: "none" | "fixed" | "real" | "cwd" | "directory" | "ring";
+        \\  /** Whether `extra` is a second file. */
+        \\  readonly second: "none" | "fixed";
+        \\  /** The fields of an image that it reads, and what a trace calls each. */
+        \\  readonly fields: readonly (readonly [ImageField, string])[];
+        \\  /** Allowed bits of `opFlags`. */
+        \\  readonly opFlags: number;
+        \\  /** Where it is no set of bits: its allowed values. */
+        \\  readonly opValues: readonly number[];
+        \\  readonly sqeFlags: number;
+        \\  /** The kernel that brought the operation. */
+        \\  readonly since: string;
+        \\  /** The kernel that brought it for pinned memory, which a ring in a worker needs. */
+        \\  readonly pinnedSince: string;
+        \\  /** Whether a kernel may lack it. */
+        \\  readonly probed: boolean;
+        \\}
+        \\/** Fields of an image that the rows name. */
+        \\export type ImageField = "offset" | "addr" | "length" | "addr2" | "length2" | "extra";
+        \\/** Rows by number. */
+        \\export const OPERATIONS: readonly OperationRow[] = [
         \\
     );
     inline for (abi.operations) |row| {
-        print("  {{ name: \"{s}\", opcode: {d}, file: \"{t}\", offset: \"{t}\", addr: \"{t}\", length: \"{t}\", " ++
-            "addr2: \"{t}\", extra: \"{t}\", opFlags: 0x{x}, sqeFlags: 0x{x}, since: \"{d}.{d}\" }},\n", .{
-            row.name,     row.opcode,    row.file,         row.offset,       row.addr, row.length, row.addr2, row.extra,
-            row.op_flags, row.sqe_flags, row.since / 1000, row.since % 1000,
+        print("  {{ name: \"{s}\", opcode: {d}, file: \"{t}\", second: \"{t}\", fields: [", .{
+            row.name, row.opcode, row.file, row.second,
+        });
+        inline for (comptime fieldsOf(row)) |use| {
+            print("[\"{s}\", \"{s}\"], ", .{ use.field, use.label });
+        }
+        if (row.second != .none) write("[\"extra\", \"file2\"], ");
+        print("], opFlags: 0x{x}, opValues: [", .{row.op_flags});
+        inline for (row.op_values) |value| print("{d}, ", .{value});
+        print("], sqeFlags: 0x{x}, since: \"{d}.{d}\", pinnedSince: \"{d}.{d}\", probed: {} }},\n", .{
+            row.sqe_flags,           row.since / 1000,        row.since % 1000,
+            row.pinned_since / 1000, row.pinned_since % 1000, row.probed(),
         });
     }
-    write("] as const;\n");
+    write("];\n");
 
     write("\n// The kernel's flags.\n");
     inline for (abi.flag_sets) |set| {
@@ -100,6 +132,21 @@ pub fn main() !void {
     write("} as const;\n\n/** Number, name and words of each error. */\nexport const ERRORS = [\n");
     inline for (abi.errors) |one| print("  [{d}, \"{s}\", \"{s}\"],\n", .{ one[0], one[1], one[2] });
     write("] as const;\n");
+}
+
+/// The fields of the image that a row's sources read, each once, in the order of an image.
+fn fieldsOf(comptime row: abi.Row) []const abi.Use {
+    var found: []const abi.Use = &.{};
+    for (@typeInfo(abi.Image).@"struct".field_names) |name| {
+        const use = for (row.sources()) |source| {
+            const hit = for (abi.uses(source)) |one| {
+                if (std.mem.eql(u8, one.field, name)) break one;
+            } else continue;
+            break hit;
+        } else continue;
+        found = found ++ .{use};
+    }
+    return found;
 }
 
 fn write(bytes: []const u8) void {

@@ -59,6 +59,15 @@ pub fn close(fd: i32) void {
     _ = linux.syscall1(.close, unsigned(fd));
 }
 
+/// Closes on exec, like all that the shim makes.
+pub fn duplicate(fd: i32) i32 {
+    const F_DUPFD_CLOEXEC = 1030;
+    return result(linux.syscall3(.fcntl, unsigned(fd), F_DUPFD_CLOEXEC, 0));
+}
+
+/// What openat2 is told.
+pub const OpenHow = extern struct { flags: u64, mode: u64, resolve: u64 };
+
 pub const O_CLOEXEC: u32 = 0o2000000;
 pub const O_DIRECTORY: u32 = if (builtin.cpu.arch == .aarch64) 0o40000 else 0o200000;
 

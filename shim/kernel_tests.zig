@@ -7,7 +7,6 @@ const calls = @import("calls.zig");
 const files = @import("files.zig");
 const freestanding = @import("freestanding.zig");
 const kernel = @import("kernel.zig");
-const liburing = @import("liburing.zig");
 const opening = @import("open.zig");
 const system = @import("system.zig");
 const table = @import("table.zig");
@@ -22,6 +21,8 @@ const entries = 64;
 const slots = 128;
 const arena_bytes = 1 << 20;
 const parameter_bytes = 32_768;
+
+const ELOOP = 40;
 
 /// A ring and the memory that TypeScript would share with it.
 const Session = struct {
@@ -122,7 +123,7 @@ const Session = struct {
     }
 
     fn openFile(session: *Session, name: []const u8, flags: u32) !i32 {
-        return session.run("openat", .{ .addr = 0, .length = session.path(0, name), .op_flags = flags, .extra = 0o600 });
+        return session.run("openat", .{ .addr = 0, .length = session.path(0, name), .op_flags = flags, .extra = @as(u32, if (flags & abi.open_flag.CREAT != 0) 0o600 else 0) });
     }
 };
 
@@ -257,7 +258,8 @@ test "what is opened or adopted must be a file of the program's own kind" {
     const free_before = ring.files.free_count;
     inline for (.{ "/proc/self/mem", "/proc/self/fd/0/../../mem", "/sys/kernel/mm/transparent_hugepage/enabled" }) |name| {
         const rc = try session.openFile(name, abi.open_flag.RDONLY);
-        try expect(rc == -kernel.EACCES or rc == -kernel.ENOENT or rc == -20);
+        // The last but one is behind a magic link.
+        try expect(rc == -kernel.EACCES or rc == -kernel.ENOENT or rc == -ELOOP);
     }
     try equal(-kernel.EACCES, try session.openFile("/proc/self/mem", abi.open_flag.RDWR));
     try equal(-kernel.EACCES, calls.adopt(ring, ring.uring.ring_fd));
@@ -564,8 +566,7 @@ test "without the kernel's tables of buffers and files the same images do the sa
     const ring = table.find(session.number).ring;
     ring.file_flag = 0;
     ring.files.registered = false;
-    ring.read_opcode = liburing.OP_READ;
-    ring.write_opcode = liburing.OP_WRITE;
+    ring.usePlainOpcodes();
     const flags = abi.open_flag;
     var name_buffer: [64]u8 = undefined;
     const name = scratch(&name_buffer, "plain");

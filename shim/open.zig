@@ -97,7 +97,7 @@ fn openWith(parameters: *abi.OpenParameters, buffers: Buffers, step: *Step) i32 
     _ = liburing.io_uring_register_ring_fd(&ring.uring);
     parameters.ring_registered = @intFromBool(ring.uring.int_flags & liburing.INT_FLAG_REG_RING != 0);
     ring.enter_flags = if (ring.uring.int_flags & liburing.INT_FLAG_REG_RING != 0) liburing.ENTER_REGISTERED_RING else 0;
-    rc = probe(ring);
+    rc = probe(ring, parameters.in_worker != 0);
     if (rc < 0) return rc;
 
     step.* = .files;
@@ -121,8 +121,7 @@ fn openWith(parameters: *abi.OpenParameters, buffers: Buffers, step: *Step) i32 
     parameters.register_errno = @intCast(-rc);
     // Memory that is not pinned must outlive its operations, and a worker's can go at any time.
     if (!ring.registered and parameters.in_worker != 0) return rc;
-    ring.read_opcode = if (ring.registered) liburing.OP_READ_FIXED else liburing.OP_READ;
-    ring.write_opcode = if (ring.registered) liburing.OP_WRITE_FIXED else liburing.OP_WRITE;
+    if (!ring.registered) ring.usePlainOpcodes();
 
     step.* = .none;
     ring.control.* = std.mem.zeroes(abi.Control);
@@ -177,6 +176,7 @@ fn allocate(parameters: *const abi.OpenParameters) ?*Ring {
     const free_at = place(&layout, u16, parameters.files);
     const canceled_at = place(&layout, u32, parameters.slots);
     const pins_at = place(&layout, slots.Pin, parameters.buffer_slices);
+    const attachments_at = place(&layout, slots.Attachment, parameters.slots);
 
     const memory = freestanding.map(layout) orelse return null;
     const slot_memory_bytes = @as(usize, parameters.slots) * slots.memory_bytes;
@@ -192,6 +192,7 @@ fn allocate(parameters: *const abi.OpenParameters) ?*Ring {
     ring.slot_count = parameters.slots;
     ring.canceled = @ptrCast(@alignCast(memory + canceled_at));
     ring.pins = @ptrCast(@alignCast(memory + pins_at));
+    ring.attachments = @ptrCast(@alignCast(memory + attachments_at));
     ring.files.init(@ptrCast(@alignCast(memory + files_at)), @ptrCast(@alignCast(memory + free_at)), parameters.files);
     return ring;
 }
@@ -255,12 +256,15 @@ fn takeQueues(ring: *Ring) void {
     if (uring.cq.kflags) |flags| @atomicStore(u32, flags, liburing.CQ_EVENTFD_DISABLED, .monotonic);
 }
 
-fn probe(ring: *Ring) i32 {
+fn probe(ring: *Ring, in_worker: bool) i32 {
     var known: liburing.Probe = .{};
     const rc = liburing.io_uring_register_probe(&ring.uring, &known, known.ops.len);
     if (rc < 0) return rc;
-    for (abi.operations, &ring.supported) |row, *supported| {
-        supported.* = row.opcode <= known.last_op and known.ops[row.opcode].flags & liburing.OP_SUPPORTED != 0;
+    for (abi.operations, &ring.supported, &ring.opcodes) |row, *supported, *opcode| {
+        const pinned = row.pinned != 0 and has(&known, row.pinned);
+        opcode.* = if (pinned) row.pinned else row.opcode;
+        supported.* = has(&known, if (row.probe != 0) row.probe else row.opcode) and
+            (pinned or row.pinned == 0 or !in_worker);
     }
     return 0;
 }
@@ -276,6 +280,10 @@ fn registerBuffers(ring: *Ring, slices: u32) i32 {
     defer freestanding.unmap(memory, bytes);
     // Fresh memory is zero, which is an empty place to every supported kernel.
     return liburing.io_uring_register_buffers(&ring.uring, @ptrCast(@alignCast(memory)), slices);
+}
+
+fn has(known: *const liburing.Probe, opcode: u8) bool {
+    return opcode <= known.last_op and known.ops[opcode].flags & liburing.OP_SUPPORTED != 0;
 }
 
 /// Without the table operations name the real descriptor: slower, otherwise the same.
@@ -315,6 +323,7 @@ pub fn close(number: u32, deadline_millis: u32) i32 {
         defer table.lock.release();
         table.vacate(table.entryOf(number));
     }
+    ring.detachAll();
     const keep = memoryInFlight(ring);
     // The kernel takes a ring apart after its descriptor is closed, in its own time; locked memory
     // that the next ring may need goes back now.
@@ -331,8 +340,8 @@ fn memoryInFlight(ring: *const Ring) bool {
     for (ring.slots[0..ring.slot_count]) |slot| {
         if (!slot.busy) continue;
         switch (slot.kind) {
-            .path, .result, .open => return true,
-            .simple, .close => {},
+            .private, .result, .value, .open, .open_in => return true,
+            .simple, .pair, .close, .message => {},
         }
     }
     return false;
@@ -356,6 +365,7 @@ fn sweep() u32 {
         // Its index among the registered rings was the dead thread's; to this one it is another ring.
         ring.uring.int_flags &= ~liburing.INT_FLAG_REG_RING;
         ring.uring.enter_ring_fd = ring.uring.ring_fd;
+        ring.detachAll();
         const keep = memoryInFlight(ring);
         liburing.io_uring_queue_exit(&ring.uring);
         release(ring, !keep);

@@ -74,7 +74,7 @@ fn prepare(ring: *Ring, update: abi.FileUpdate, change: *Change) i32 {
             ring.files.beginClose(change.file);
         }
         if (update.descriptor == -1) break :fill 0;
-        change.new = calls.duplicate(update.descriptor);
+        change.new = kernel.duplicate(update.descriptor);
         if (change.new < 0) break :fill change.new;
         break :fill files.vet(change.new);
     };
@@ -152,19 +152,9 @@ pub fn enable(ring: *Ring, allowed: []const u8) i32 {
         opcodes[liburing.OP_CLOSE] = true;
         for (abi.operations, allowed) |row, allow| {
             if (allow == 0) continue;
-            opcodes[row.opcode] = true;
             // By either name the kernel gets what suits the memory.
-            switch (row.opcode) {
-                liburing.OP_READ, liburing.OP_READ_FIXED => {
-                    opcodes[liburing.OP_READ] = true;
-                    opcodes[liburing.OP_READ_FIXED] = true;
-                },
-                liburing.OP_WRITE, liburing.OP_WRITE_FIXED => {
-                    opcodes[liburing.OP_WRITE] = true;
-                    opcodes[liburing.OP_WRITE_FIXED] = true;
-                },
-                else => {},
-            }
+            opcodes[row.opcode] = true;
+            if (row.pinned != 0) opcodes[row.pinned] = true;
         }
         var list: [restrictions_max]liburing.Restriction = undefined;
         var count: c_uint = 0;

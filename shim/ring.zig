@@ -2,7 +2,7 @@
 //!
 //! The queues are driven by hand, because what the kernel did not take must be taken back: it stays
 //! staged in TypeScript, in order. Memory that TypeScript shares (staging, parameters, columns,
-//! control) is written freely, but read once only, in `prep.zig` and `copyPath`.
+//! control) is written freely, but read once only, in `prep.zig` and the functions that copy for it.
 
 const std = @import("std");
 const builtin = @import("builtin");
@@ -42,8 +42,8 @@ pub const Ring = struct {
     arena_bytes: u32,
     /// The arena is a fixed buffer.
     registered: bool,
-    read_opcode: u8,
-    write_opcode: u8,
+    /// By row: the opcode of its SQE, here and on this kernel.
+    opcodes: [abi.operations.len]u8,
     /// FIXED_FILE where the kernel has the file table.
     file_flag: u8,
     eventfd_registered: bool,
@@ -56,6 +56,8 @@ pub const Ring = struct {
 
     slots: [*]slots.Slot,
     slot_count: u32,
+    /// By slot, where its kind has one.
+    attachments: [*]slots.Attachment,
     slot_memory: [*]u8,
     files: files.Files,
     /// Slots whose operation ends with -ECANCELED without having reached the kernel.
@@ -103,7 +105,7 @@ pub const Ring = struct {
             }
         }
         var failed: i32 = 0;
-        if (published > 0 or wait > 0 or ring.in_flight > 0) {
+        if (published > 0 or wait > 0 or ring.in_flight > 0 or ring.asksToEnter()) {
             failed = ring.submitAndWait(published, if (timeout_micros == 0) 0 else wait, timeout_micros);
         }
         // The thread that polls has not read what was there before.
@@ -116,6 +118,12 @@ pub const Ring = struct {
         control.stale = ring.stale;
         if (failed < 0 and reaped == 0) return failed;
         return @intCast(reaped);
+    }
+
+    /// Nothing is in flight, and yet the kernel has something: a message of another ring.
+    fn asksToEnter(ring: *Ring) bool {
+        const seen = @atomicLoad(u32, ring.uring.sq.kflags, .acquire);
+        return seen & (liburing.SQ_TASKRUN | liburing.SQ_CQ_OVERFLOW) != 0;
     }
 
     const Staged = union(enum) {
@@ -177,12 +185,14 @@ pub const Ring = struct {
         var left = count;
         while (left > 0) {
             left -= 1;
-            const slot = &ring.slots[slotOf(ring.sqe(from +% left))];
+            const slot_index = slotOf(ring.sqe(from +% left));
+            const slot = &ring.slots[slot_index];
+            ring.detach(slot_index);
             if (slot.file != slots.no_file) {
                 const file = &ring.files.all[slot.file];
                 file.in_flight -= 1;
                 switch (slot.kind) {
-                    .open => ring.files.unreserve(file),
+                    .open, .open_in => ring.files.unreserve(file),
                     .close => {
                         ring.files.undoClose(&ring.uring, file, progress == .published);
                         if (progress == .checked) ring.closes_staged -= 1;
@@ -358,6 +368,7 @@ pub const Ring = struct {
         const cqes = ring.cqes;
         const mask = ring.cq_mask;
         var ended: u32 = 0;
+        var messages: u32 = 0;
         var head = ring.uring.cq.khead.*;
         const tail = @atomicLoad(u32, ring.uring.cq.ktail, .acquire);
         while (head != tail and count < capacity) : (head +%= 1) {
@@ -366,7 +377,14 @@ pub const Ring = struct {
             const generation: u32 = @truncate(cqe.user_data >> 32);
             if (slot_index >= capacity or !all_slots[slot_index].busy or all_slots[slot_index].generation != generation) {
                 @branchHint(.unlikely);
-                ring.stale +%= 1;
+                if (slot_index & abi.message_bit != 0) {
+                    if (messages >= @atomicLoad(u32, &ring.control.message_room, .unordered)) break;
+                    messages += 1;
+                    put(columns, capacity, count, slot_index, generation, cqe.res, cqe.flags | abi.cqe_flag.MESSAGE);
+                    count += 1;
+                } else {
+                    ring.stale +%= 1;
+                }
                 continue;
             }
             const slot = &all_slots[slot_index];
@@ -404,17 +422,31 @@ pub const Ring = struct {
         }
         slot.busy = false;
         ring.in_flight -= 1;
-        if (slot.file == slots.no_file) {
-            return if (slot.kind == .result) ring.copyResult(slot_index, result) else result;
+        ring.detach(slot_index);
+        var file: ?*files.File = null;
+        if (slot.file != slots.no_file) {
+            file = &ring.files.all[slot.file];
+            file.?.in_flight -= 1;
         }
-        const file = &ring.files.all[slot.file];
-        file.in_flight -= 1;
         return switch (slot.kind) {
-            .simple, .path => result,
+            .simple, .private, .pair, .message => result,
             .result => ring.copyResult(slot_index, result),
-            .open => ring.opened(file, result),
-            .close => ring.closed(file, result),
+            .value => ring.copyValueOut(slot_index, result),
+            .open, .open_in => ring.opened(file.?, result),
+            .close => ring.closed(file.?, result),
         };
+    }
+
+    /// Lets go of what is attached to a slot.
+    pub fn detach(ring: *Ring, slot_index: u32) void {
+        const attachment = &ring.attachments[slot_index];
+        switch (ring.slots[slot_index].kind) {
+            .pair, .open_in => if (attachment.file != slots.no_file) {
+                ring.files.all[attachment.file].in_flight -= 1;
+            },
+            .message => kernel.close(attachment.descriptor),
+            .simple, .private, .result, .value, .open, .close => {},
+        }
     }
 
     fn opened(ring: *Ring, file: *files.File, result: i32) i32 {
@@ -447,22 +479,50 @@ pub const Ring = struct {
         return @ptrCast(ring.slot_memory + @as(usize, slot_index) * slots.memory_bytes);
     }
 
-    pub fn resultAddress(ring: *Ring, slot_index: u32) u64 {
-        return @intFromPtr(ring.memoryOf(slot_index)) + slots.result_at;
+    /// What operations that will not be settled any more have attached.
+    pub fn detachAll(ring: *Ring) void {
+        for (ring.slots[0..ring.slot_count], 0..) |slot, index| {
+            if (slot.busy) ring.detach(@intCast(index));
+        }
     }
 
-    /// The empty path of AT_EMPTY_PATH.
-    pub fn emptyPath(ring: *Ring, slot_index: u32) u64 {
-        const memory = ring.memoryOf(slot_index);
-        memory[0] = 0;
-        return @intFromPtr(memory);
+    /// Values lie in the arena. `result` of a question for the size is more than there is.
+    fn copyValueOut(ring: *Ring, slot_index: u32, result: i32) i32 {
+        const attachment = &ring.attachments[slot_index];
+        if (result > 0 and result <= attachment.value_bytes) {
+            const bytes: u32 = @intCast(result);
+            const arena: [*]u8 = @ptrFromInt(ring.arena_address);
+            @memcpy(arena[attachment.value_at..][0..bytes], ring.memoryOf(slot_index)[slots.second_at..][0..bytes]);
+        }
+        return result;
     }
 
-    /// Copies a path from the parameter area into the slot's memory and checks the copy.
-    pub fn copyPath(ring: *Ring, slot_index: u32, which: u1, at: u64, bytes: u32) ?u64 {
-        if (bytes == 0 or bytes > abi.path_bytes_max) return null;
+    pub fn copyValueIn(ring: *Ring, slot_index: u32, at: u64, bytes: u32) ?u64 {
+        if (bytes > abi.value_bytes_max or !ring.inArena(at, bytes)) return null;
+        const arena: [*]const u8 = @ptrFromInt(ring.arena_address);
+        @memcpy(ring.memoryOf(slot_index)[slots.second_at..][0..bytes], arena[@intCast(at)..][0..bytes]);
+        return ring.placeOf(slot_index, slots.second_at);
+    }
+
+    pub fn placeOf(ring: *Ring, slot_index: u32, place: usize) u64 {
+        return @intFromPtr(ring.memoryOf(slot_index)) + place;
+    }
+
+    /// Puts a structure into the slot's memory.
+    pub fn copyStruct(ring: *Ring, slot_index: u32, place: usize, value: anytype) u64 {
+        @memcpy(ring.memoryOf(slot_index)[place..][0..@sizeOf(@TypeOf(value))], std.mem.asBytes(&value));
+        return ring.placeOf(slot_index, place);
+    }
+
+    pub inline fn inArena(ring: *const Ring, at: u64, bytes: u32) bool {
+        return at <= ring.arena_bytes and bytes <= ring.arena_bytes - at;
+    }
+
+    /// Copies a path or a name from the parameter area into the slot's memory and checks the copy.
+    pub fn copyText(ring: *Ring, slot_index: u32, place: usize, bytes_max: u32, at: u64, bytes: u32) ?u64 {
+        if (bytes == 0 or bytes > bytes_max) return null;
         if (at > ring.parameter_bytes or bytes > ring.parameter_bytes - at) return null;
-        const to = ring.memoryOf(slot_index)[@as(usize, which) * slots.path_bytes ..];
+        const to = ring.memoryOf(slot_index)[place..];
         @memcpy(to[0..bytes], ring.parameters + @as(usize, @intCast(at)));
         to[bytes] = 0;
         if (std.mem.indexOfScalar(u8, to[0..bytes], 0) != null) return null;
@@ -475,6 +535,39 @@ pub const Ring = struct {
         const pin = ring.pins[@as(u32, @intCast(offset)) / ring.slice_bytes];
         if (offset + bytes > pin.end) return null;
         return @intCast(pin.start / ring.slice_bytes);
+    }
+
+    /// The same around all the vectors that were copied: an operation names one range.
+    pub fn pinOfVectors(ring: *Ring, slot_index: u32, count: u32) ?u16 {
+        const vectors: [*]const liburing.Iovec = @ptrCast(@alignCast(ring.memoryOf(slot_index)[slots.first_at..]));
+        var start: u64 = ring.arena_bytes;
+        var end: u64 = 0;
+        for (vectors[0..count]) |vector| {
+            start = @min(start, vector.base - ring.arena_address);
+            end = @max(end, vector.base - ring.arena_address + vector.len);
+        }
+        return if (end < start) null else ring.pinOf(start, @intCast(end - start));
+    }
+
+    /// Makes iovecs in the slot's memory of `count` pairs (arena offset, bytes) in the parameter area. Each
+    /// pair is read once.
+    pub fn copyVectors(ring: *Ring, slot_index: u32, at: u64, count: u32) ?u64 {
+        if (count > abi.vectors_max) return null;
+        if (at > ring.parameter_bytes or count * 8 > ring.parameter_bytes - at) return null;
+        const from: [*]align(1) const volatile u32 = @ptrCast(ring.parameters + @as(usize, @intCast(at)));
+        const to: [*]liburing.Iovec = @ptrCast(@alignCast(ring.memoryOf(slot_index)[slots.first_at..]));
+        for (0..count) |index| {
+            const offset = from[2 * index];
+            const bytes = from[2 * index + 1];
+            if (!ring.inArena(offset, bytes)) return null;
+            to[index] = .{ .base = ring.arena_address + offset, .len = bytes };
+        }
+        return @intFromPtr(to);
+    }
+
+    /// Where the arena is not pinned, rows use the opcodes that do not need it.
+    pub fn usePlainOpcodes(ring: *Ring) void {
+        for (abi.operations, &ring.opcodes) |row, *opcode| opcode.* = row.opcode;
     }
 
     pub inline fn sqe(ring: *Ring, position: u32) *liburing.Sqe {
@@ -551,7 +644,7 @@ pub const Ring = struct {
             const slot = &ring.slots[slot_index];
             if (!slot.busy or slot.generation != @as(u32, @truncate(cqe.user_data >> 32))) continue;
             // Nobody looks at results any more, and the parameter area may be gone.
-            if (slot.kind == .result) slot.kind = .simple;
+            if (slot.kind == .result or slot.kind == .value) slot.kind = .private;
             _ = ring.settle(slot_index, cqe.res, cqe.flags);
         }
         @atomicStore(u32, ring.uring.cq.khead, head, .release);

@@ -100,6 +100,16 @@ pub fn vacate(entry: *Entry) void {
     entry.reserved = false;
 }
 
+/// A descriptor of one's own for a ring of any thread, or a negative errno. What it names stays that ring,
+/// also when its owner closes it.
+pub fn duplicate(number: u32) i32 {
+    lock.acquire();
+    defer lock.release();
+    const entry = &entries[number & index_mask];
+    if (number == vacant or entry.number != number) return -kernel.EBADF;
+    return kernel.duplicate(entry.ring.uring.ring_fd);
+}
+
 pub fn entryOf(number: u32) *Entry {
     return &entries[number & index_mask];
 }

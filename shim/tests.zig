@@ -7,6 +7,7 @@ const files = @import("files.zig");
 const kernel = @import("kernel.zig");
 const liburing = @import("liburing.zig");
 const slots = @import("slots.zig");
+const table = @import("table.zig");
 const Fake = @import("fake.zig").Fake;
 const fake_ring = @import("fake.zig");
 const Ring = @import("ring.zig").Ring;
@@ -56,14 +57,39 @@ const Kernel = struct {
         fake.take(taken);
         if (completes) for (0..taken) |index| {
             const sqe = ring.sqe(head +% @as(u32, @intCast(index)));
-            const res: i32 = if (sqe.opcode == 18) next_open else 0;
+            const res: i32 = if (sqe.opcode == OP_OPENAT2) next_open else 0;
             fake.complete(@truncate(sqe.user_data), @truncate(sqe.user_data >> 32), res, 0);
         };
         return answer;
     }
 };
 
+const OP_OPENAT2 = 28;
 const path = "/tmp/some/file";
+
+fn rowOf(comptime name: []const u8) u8 {
+    return inline for (abi.operations, 0..) |row, number| {
+        if (comptime std.mem.eql(u8, row.name, name)) break number;
+    } else unreachable;
+}
+
+/// A ring for messages to name: its descriptor is a file that nobody reads.
+var target_ring: struct { number: u32, fd: i32 } = .{ .number = 0, .fd = -1 };
+
+fn targetRing() u32 {
+    if (target_ring.number == 0) {
+        target_ring.fd = kernel.open("/dev/null", 0);
+        fake.ring.uring.ring_fd = target_ring.fd;
+        table.lock.acquire();
+        defer table.lock.release();
+        const Other = struct {
+            var ring: Ring = undefined;
+        };
+        Other.ring.uring.ring_fd = target_ring.fd;
+        target_ring.number = table.publish(table.reserve().?, &Other.ring, 0);
+    }
+    return target_ring.number;
+}
 
 /// An image that the row accepts, with every field that it names set to something.
 fn validImage(comptime row: abi.Row, operation: u8, slot: u32, file: u32) abi.Image {
@@ -71,43 +97,93 @@ fn validImage(comptime row: abi.Row, operation: u8, slot: u32, file: u32) abi.Im
     image.operation = operation;
     image.slot = slot;
     image.generation = 5;
-    if (row.file == .fixed or row.file == .real) image.file = file;
-    if (row.offset == .number) image.offset = 4096;
-    if (row.addr == .number or row.addr == .target) image.addr = 77;
-    if (row.addr == .arena) {
-        image.addr = 8192;
-        image.length = 4096;
+    switch (row.file) {
+        .none, .cwd => {},
+        .fixed, .real, .directory => image.file = file,
+        .ring => image.file = targetRing(),
     }
-    if (row.addr == .path) {
-        @memcpy(fake.area[100..][0..path.len], path);
-        image.addr = 100;
-        image.length = path.len;
-    }
-    if (row.addr2 == .path) {
-        @memcpy(fake.area[600..][0..path.len], path);
-        image.addr2 = 600;
-        image.length2 = path.len;
-    }
-    if (row.extra == .number) image.extra = 0o644;
+    if (row.op_values.len > 0) image.op_flags = row.op_values[row.op_values.len - 1];
+    if (row.second != .none) image.extra = file;
+    inline for (comptime row.sources()) |source| switch (source) {
+        .zero, .one, .cwd, .how_bytes, .empty_path, .result => {},
+        .offset => image.offset = 4096,
+        .addr, .target, .message => image.addr = 77,
+        .length => if (image.length == 0) {
+            image.length = 3;
+        },
+        .extra => if (image.extra == 0) {
+            image.extra = 0o644;
+        },
+        .arena, .pages => {
+            image.addr = 8192;
+            image.length = 4096;
+        },
+        .vectors => {
+            std.mem.writeInt(u32, fake.area[1000..1004], 100, .little);
+            std.mem.writeInt(u32, fake.area[1004..1008], 50, .little);
+            std.mem.writeInt(u32, fake.area[1008..1012], fake_ring.arena_bytes - 1, .little);
+            std.mem.writeInt(u32, fake.area[1012..1016], 1, .little);
+            image.addr = 1000;
+            image.length = 2;
+        },
+        .path => {
+            @memcpy(fake.area[100..][0..path.len], path);
+            image.addr = 100;
+            image.length = path.len;
+        },
+        .path2, .name => {
+            @memcpy(fake.area[600..][0..path.len], path);
+            image.addr2 = 600;
+            image.length2 = path.len;
+        },
+        .how => image.extra = 0o644,
+        .how_resolve => {
+            image.extra = 0o600;
+            image.offset = abi.resolve_flag.BENEATH;
+        },
+        .timespec => {
+            image.offset = 7;
+            image.extra = 500;
+        },
+        .value_in, .value_out => {
+            image.offset = 4000;
+            image.extra = 40;
+        },
+    };
     return image;
 }
 
 /// Which bits of an image's byte the row lets be set, in words of its own: not what `prep` computes.
 fn allowedBits(comptime row: abi.Row, at: usize) u8 {
-    const has_file = row.file == .fixed or row.file == .real;
-    const has_length = row.length == .number or row.addr == .arena or row.addr == .path;
+    const in = struct {
+        fn any(comptime wanted: []const abi.Source) bool {
+            for (row.sources()) |source| {
+                if (std.mem.indexOfScalar(abi.Source, wanted, source) != null) return true;
+            }
+            return false;
+        }
+    }.any;
+    const resolves = comptime in(&.{.how_resolve});
     return switch (at) {
         0 => 0xff,
         1 => row.sqe_flags,
         2, 3 => 0,
-        4...7 => if (has_file) 0xff else 0,
-        8...15 => if (row.offset == .number) 0xff else 0,
-        16...23 => if (row.addr != .zero) 0xff else 0,
-        24...27 => if (has_length) 0xff else 0,
-        28...31 => @truncate(row.op_flags >> @intCast(8 * (at - 28))),
+        4...7 => if (row.file == .none or row.file == .cwd) 0 else 0xff,
+        8...15 => if (comptime in(&.{ .offset, .timespec, .value_in, .value_out }))
+            0xff
+        else if (resolves and at == 8) 0x3f else 0,
+        16...23 => if (comptime in(&.{ .addr, .arena, .pages, .vectors, .path, .target, .message })) 0xff else 0,
+        24...27 => if (comptime in(&.{ .length, .arena, .pages, .vectors, .path })) 0xff else 0,
+        28...31 => if (row.op_values.len > 0) 0xff else @truncate(row.op_flags >> @intCast(8 * (at - 28))),
         32...39 => 0xff,
-        40...47 => if (row.addr2 == .path) 0xff else 0,
-        48...51 => if (row.extra == .number) 0xff else 0,
+        40...47 => if (comptime in(&.{ .path2, .name })) 0xff else 0,
+        48...51 => if (row.second != .none or comptime in(&.{ .extra, .timespec, .value_in, .value_out }))
+            0xff
+        else if (comptime in(&.{ .how, .how_resolve })) switch (at) {
+            48 => 0xff,
+            49 => 0x0f,
+            else => 0,
+        } else 0,
         52...63 => 0,
         else => unreachable,
     };
@@ -170,39 +246,63 @@ test "every row accepts an image with the fields that it names, and its SQE has 
         try equal(0, sqe.ioprio);
         try equal(0, sqe.buf_index);
         try equal(0, sqe.personality);
-        try equal(0, sqe.file_index);
-        try equal(0, sqe.addr3);
         try equal(0, sqe.pad);
-        const opcode = switch (row.opcode) {
-            liburing.OP_READ => liburing.OP_READ_FIXED,
-            liburing.OP_WRITE => liburing.OP_WRITE_FIXED,
-            else => row.opcode,
-        };
-        try equal(opcode, sqe.opcode);
+        try equal(0, sqe.file_index);
+        try equal(if (row.pinned != 0) row.pinned else row.opcode, sqe.opcode);
         try equal(if (row.file == .fixed) abi.sqe_flag.FIXED_FILE else 0, sqe.flags);
-        try equal(switch (row.file) {
-            .none => 0,
-            .cwd => -100,
-            .fixed => 0,
-            .real => fake_ring.first_fd,
-        }, sqe.fd);
-        if (row.addr == .arena) {
-            try equal(@intFromPtr(&fake.arena) + 8192, sqe.addr);
-            try equal(4096, sqe.len);
+        switch (row.file) {
+            .none => try equal(0, sqe.fd),
+            .cwd => try equal(-100, sqe.fd),
+            .fixed => try equal(0, sqe.fd),
+            .real, .directory => try equal(fake_ring.first_fd, sqe.fd),
+            // A duplicate.
+            .ring => try expect(sqe.fd >= 0 and sqe.fd != target_ring.fd),
         }
         const memory = @intFromPtr(&fake.slot_memory) + 3 * slots.memory_bytes;
-        if (row.addr == .path) {
-            try equal(memory, sqe.addr);
-            try std.testing.expectEqualStrings(path, std.mem.span(@as([*:0]const u8, @ptrFromInt(sqe.addr))));
-        }
-        if (row.addr2 == .path) {
-            try equal(memory + slots.path_bytes, sqe.off);
-            try std.testing.expectEqualStrings(path, std.mem.span(@as([*:0]const u8, @ptrFromInt(sqe.off))));
-            try equal(@as(u32, @bitCast(@as(i32, -100))), sqe.len);
-        }
-        if (row.offset == .result) try equal(memory + slots.result_at, sqe.off);
-        if (row.extra == .number) try equal(0o644, sqe.len);
+        inline for (comptime row.sources(), .{ sqe.off, sqe.addr, @as(u64, sqe.len), sqe.addr3 }) |source, value| switch (source) {
+            .zero => try equal(0, value),
+            .one => try equal(1, value),
+            .cwd => try equal(@as(u32, @bitCast(@as(i32, -100))), value),
+            .how_bytes => try equal(24, value),
+            .offset => try equal(4096, value),
+            .addr, .target => try equal(77, value),
+            .length => try equal(image.length, value),
+            .extra => try equal(image.extra, value),
+            .arena, .pages => try equal(@intFromPtr(&fake.arena) + 8192, value),
+            .vectors => {
+                try equal(memory, value);
+                const vectors: [*]const u64 = @ptrFromInt(value);
+                const arena = @intFromPtr(&fake.arena);
+                try std.testing.expectEqualSlices(u64, &.{ arena + 100, 50, arena + fake_ring.arena_bytes - 1, 1 }, vectors[0..4]);
+            },
+            .path, .path2, .name => {
+                try equal(memory + @as(usize, switch (source) {
+                    .path => 0,
+                    .path2 => 4096,
+                    else => 8192,
+                }), value);
+                try std.testing.expectEqualStrings(path, std.mem.span(@as([*:0]const u8, @ptrFromInt(value))));
+            },
+            .empty_path => try equal(0, @as(*const u8, @ptrFromInt(value)).*),
+            .how, .how_resolve => {
+                try equal(memory + 4096, value);
+                const how: [*]const u64 = @ptrFromInt(value);
+                try equal(kernel.O_CLOEXEC, how[0]);
+                try equal(image.extra, how[1]);
+                try equal(if (source == .how) 2 else 2 | 8, how[2]);
+            },
+            .timespec => {
+                const time: [*]const u64 = @ptrFromInt(value);
+                try std.testing.expectEqualSlices(u64, &.{ 7, 500 }, time[0..2]);
+            },
+            .result => try equal(memory + slots.result_at, value),
+            .value_in, .value_out => try equal(memory + 4096, value),
+            .message => try equal(77 | 1 << 31, value),
+        };
         try expect(fake.slots[3].busy);
+        if (row.file != .none and row.file != .cwd and row.file != .ring) try expect(fake.files[0].in_flight > 0);
+        fake.ring.rollback(fake.ring.sq_tail, 1, .published);
+        try equal(0, fake.files[0].in_flight);
     }
 }
 
@@ -225,10 +325,12 @@ test "B1: every bit of every row that it does not name is refused, and changes n
                         else => Reason.not_zero,
                     }, reason);
                 } else {
-                    switch (reason) {
+                    // Of values only some are allowed, whatever their bits.
+                    const value = row.op_values.len > 0 and at >= 28 and at < 32;
+                    if (!value) switch (reason) {
                         .sqe_flags, .op_flags, .not_zero, .operation => return error.RefusedAnAllowedBit,
                         else => {},
-                    }
+                    };
                 }
                 if (reason == .none) fake.ring.rollback(fake.ring.sq_tail, 1, .published);
                 try before.unchanged();
@@ -246,7 +348,11 @@ test "no operation beyond the table" {
     }
     fake.ring.supported = @splat(false);
     const file = fake.openFile();
-    try equal(Reason.unsupported, stageOne(validImage(abi.operations[7], 7, 0, file)));
+    inline for (abi.operations, 0..) |row, operation| {
+        const expected: Reason = if (row.since > 5015 or row.pinned_since > 5015) .unsupported else .none;
+        try equal(expected, stageOne(validImage(row, operation, 0, file)));
+        if (expected == .none) fake.ring.rollback(fake.ring.sq_tail, 1, .published);
+    }
 }
 
 test "arena ranges at their borders" {
@@ -286,7 +392,7 @@ test "arena ranges at their borders" {
 test "without a registered arena or file table the same images become plain operations" {
     begin();
     const file = fake.openFile();
-    fake.ring.read_opcode = liburing.OP_READ;
+    fake.ring.usePlainOpcodes();
     fake.ring.file_flag = 0;
     fake.files[0].target = fake.files[0].fd;
     try equal(Reason.none, stageOne(validImage(abi.operations[3], 3, 0, file)));
@@ -417,9 +523,9 @@ test "paths: empty, too long, with an inner NUL, beyond the parameter area" {
         .{ 8990, 11, false },
         .{ 8990, 10, true },
     };
-    inline for (.{ 8, 10, 12, 13, 14, 15 }) |operation| for (cases) |case| {
+    inline for (.{ 8, 10, 12, 13, 14, 15, comptime rowOf("openat2"), comptime rowOf("symlinkat") }) |operation| for (cases) |case| {
         const row = abi.operations[operation];
-        var image = validImage(row, operation, 0, 0);
+        var image = validImage(row, operation, 0, abi.file_none);
         @memset(fake.area[100..800], 'a');
         image.addr = case[0];
         image.length = case[1];
@@ -430,7 +536,7 @@ test "paths: empty, too long, with an inner NUL, beyond the parameter area" {
             try equal(case[1], copied.len);
             fake.ring.rollback(fake.ring.sq_tail, 1, .published);
         }
-        if (row.addr2 == .path and case[0] <= 0xffff_ffff) {
+        if (row.off == .path2 and case[0] <= 0xffff_ffff) {
             image.addr = 0;
             image.length = 5;
             image.addr2 = @intCast(case[0]);
@@ -448,7 +554,10 @@ test "openat always closes on exec, and reserves its file slot until it fails" {
     fake.images[0] = validImage(abi.operations[8], 8, 0, 0);
     fake.images[0].op_flags = abi.open_flag.RDWR | abi.open_flag.CREAT;
     try equal(1, fake.ring.tick(1, 1, 0xffff_ffff));
-    try equal(kernel.O_CLOEXEC | abi.open_flag.RDWR | abi.open_flag.CREAT, fake.sqes[0].op_flags);
+    try equal(0, fake.sqes[0].op_flags);
+    const how: *const kernel.OpenHow = @ptrFromInt(fake.sqes[0].off);
+    try equal(kernel.O_CLOEXEC | abi.open_flag.RDWR | abi.open_flag.CREAT, how.flags);
+    try equal(abi.resolve_flag.NO_MAGICLINKS, how.resolve);
     try equal(@as(u32, @bitCast(@as(i32, -kernel.ENOENT))), fake.columns[2 * fake_ring.slot_count]);
     try equal(free_before, fake.ring.files.free_count);
 }
@@ -626,7 +735,7 @@ test "stale completions are counted, not delivered" {
     fake.complete(0, 4, 0, 0);
     fake.complete(1, 5, 0, 0);
     fake.complete(fake_ring.slot_count, 5, 0, 0);
-    fake.complete(0xffff_ffff, 0xffff_ffff, 0, 0);
+    fake.complete(0x7fff_ffff, 0xffff_ffff, 0, 0);
     fake.complete(0, 5, 42, 0);
     try equal(1, fake.ring.tick(0, 1, 0xffff_ffff));
     try equal(4, fake.control.stale);
@@ -661,7 +770,7 @@ test "a result is copied out to its slot's place, and only on success" {
         fake.images[0] = image;
         @memcpy(fake.area[100..][0..path.len], path);
         _ = fake.ring.tick(1, 0, 0);
-        const result: [*]u8 = @ptrFromInt(fake.ring.resultAddress(7));
+        const result: [*]u8 = @ptrFromInt(fake.ring.placeOf(7, slots.result_at));
         @memset(result[0..abi.result_bytes], 0x5a);
         fake.complete(7, 5, res, 0);
         try equal(1, fake.ring.tick(0, 0, 0));
@@ -712,6 +821,233 @@ test "SQPOLL: no more is taken than there is room for, in whole chains" {
     try equal(4, fake.control.consumed);
     try equal(16, fake.control.in_flight);
     try expect(!fake.slots[16].busy and !fake.slots[17].busy);
+}
+
+test "vectors: each in the arena, no more than the limit, the list in the parameter area" {
+    begin();
+    const file = fake.openFile();
+    const operation = comptime rowOf("readv");
+    const size = fake_ring.arena_bytes;
+    var image = validImage(abi.operations[operation], operation, 0, file);
+    const put = struct {
+        fn put(at: usize, offset: u32, bytes: u32) void {
+            std.mem.writeInt(u32, fake.area[at..][0..4], offset, .little);
+            std.mem.writeInt(u32, fake.area[at + 4 ..][0..4], bytes, .little);
+        }
+    }.put;
+    for ([_]struct { u32, u32, bool }{
+        .{ 0, size, true },         .{ size, 0, true },         .{ size - 1, 1, true },
+        .{ size, 1, false },        .{ 0, size + 1, false },    .{ size + 1, 0, false },
+        .{ 1, 0xffff_ffff, false }, .{ 0xffff_ffff, 1, false },
+    }) |case| {
+        put(1008, case[0], case[1]);
+        const reason = stageOne(image);
+        try equal(if (case[2]) Reason.none else Reason.arena, reason);
+        if (case[2]) fake.ring.rollback(fake.ring.sq_tail, 1, .published);
+    }
+    for (0..abi.vectors_max + 1) |index| put(1000 + 8 * index, @intCast(index), 1);
+    for ([_]struct { u64, u32, bool }{
+        .{ 1000, abi.vectors_max, true },
+        .{ 1000, abi.vectors_max + 1, false },
+        .{ 1000, 0xffff_ffff, false },
+        .{ 1000, 1 << 29, false },
+        .{ 1000, 0, true },
+        // Crooked, in a race-free world harmless.
+        .{ 1003, 0, true },
+        .{ fake_ring.parameter_bytes, 1, false },
+        .{ fake_ring.parameter_bytes - 7, 1, false },
+        .{ fake_ring.parameter_bytes, 0, true },
+        .{ 0xffff_ffff_ffff_ffff, 1, false },
+        .{ 1 << 32, 1, false },
+    }) |case| {
+        image.addr = case[0];
+        image.length = case[1];
+        const reason = stageOne(image);
+        try equal(if (case[2]) Reason.none else Reason.arena, reason);
+        if (case[2]) fake.ring.rollback(fake.ring.sq_tail, 1, .published);
+    }
+}
+
+test "values: within the limit and the arena, private, and copied out as far as they were filled" {
+    begin();
+    const file = fake.openFile();
+    const size = fake_ring.arena_bytes;
+    inline for (.{ "getxattr", "setxattr", "fgetxattr", "fsetxattr" }) |name| {
+        const operation = comptime rowOf(name);
+        for ([_]struct { u64, u32, bool }{
+            .{ 0, abi.value_bytes_max, true },     .{ size - 5, 5, true },  .{ size, 0, true },
+            .{ 0, 0, true },                       .{ size - 5, 6, false }, .{ 0, abi.value_bytes_max + 1, false },
+            .{ 0, 0xffff_ffff, false },            .{ 1 << 32, 1, false },  .{ size + 1, 0, false },
+            .{ 0xffff_ffff_ffff_fff0, 32, false },
+        }) |case| {
+            var image = validImage(abi.operations[operation], operation, 0, file);
+            image.offset = case[0];
+            image.extra = case[1];
+            const reason = stageOne(image);
+            try equal(if (case[2]) Reason.none else Reason.arena, reason);
+            if (case[2]) fake.ring.rollback(fake.ring.sq_tail, 1, .published);
+        }
+    }
+    // What is set was copied when the image was checked.
+    const set = comptime rowOf("fsetxattr");
+    @memset(&fake.arena, 'a');
+    try equal(Reason.none, stageOne(validImage(abi.operations[set], set, 0, file)));
+    @memset(&fake.arena, 'b');
+    const value: [*]const u8 = @ptrFromInt(fake.sqes[0].off);
+    try expect(std.mem.allEqual(u8, value[0..40], 'a'));
+    fake.ring.rollback(fake.ring.sq_tail, 1, .published);
+    // What is got arrives in the arena at completion, `res` bytes of it.
+    Kernel.completes = false;
+    const get = comptime rowOf("fgetxattr");
+    inline for (.{ 30, 40, 41, -61 }, .{ 30, 40, 0, 0 }) |res, expected| {
+        @memset(&fake.arena, 'b');
+        fake.images[0] = validImage(abi.operations[get], get, 0, file);
+        _ = fake.ring.tick(1, 0, 0);
+        const place: [*]u8 = @ptrFromInt(fake.ring.placeOf(0, slots.second_at));
+        @memset(place[0..abi.value_bytes_max], 'c');
+        fake.complete(0, 5, res, 0);
+        try equal(1, fake.ring.tick(0, 0, 0));
+        try expect(std.mem.allEqual(u8, fake.arena[4000..][0..expected], 'c'));
+        try expect(std.mem.allEqual(u8, fake.arena[4000 + expected ..], 'b'));
+        try expect(std.mem.allEqual(u8, fake.arena[0..4000], 'b'));
+    }
+}
+
+test "names: a byte more than the kernel has is refused" {
+    begin();
+    const operation = comptime rowOf("getxattr");
+    @memset(fake.area[2000..3000], 'n');
+    for ([_]struct { u32, bool }{ .{ 255, true }, .{ 256, false }, .{ 0, false }, .{ 1, true } }) |case| {
+        var image = validImage(abi.operations[operation], operation, 0, 0);
+        image.addr2 = 2000;
+        image.length2 = case[0];
+        const reason = stageOne(image);
+        try equal(if (case[1]) Reason.none else Reason.path, reason);
+        if (case[1]) fake.ring.rollback(fake.ring.sq_tail, 1, .published);
+    }
+}
+
+test "B4: no other advice, and whole pages of the arena only" {
+    begin();
+    const operation = comptime rowOf("madvise");
+    for (0..256) |advice| {
+        var image = validImage(abi.operations[operation], operation, 0, 0);
+        image.op_flags = @intCast(advice);
+        const reason = stageOne(image);
+        // madvise(2): NORMAL, WILLNEED, HUGEPAGE, POPULATE_READ, POPULATE_WRITE.
+        const fine = switch (advice) {
+            0, 3, 14, 22, 23 => true,
+            else => false,
+        };
+        try equal(if (fine) Reason.none else Reason.op_flags, reason);
+        if (fine) fake.ring.rollback(fake.ring.sq_tail, 1, .published);
+    }
+    for ([_]struct { u64, u32, bool }{
+        .{ 0, fake_ring.arena_bytes, true }, .{ 4096, 4096, true },  .{ 1, 4096, false },
+        .{ 4096, 4095, false },              .{ 4096, 4097, false }, .{ fake_ring.arena_bytes, 4096, false },
+        .{ 0, 0, true },                     .{ 1 << 40, 0, false },
+    }) |case| {
+        var image = validImage(abi.operations[operation], operation, 0, 0);
+        image.addr = case[0];
+        image.length = case[1];
+        const reason = stageOne(image);
+        try equal(if (case[2]) Reason.none else Reason.arena, reason);
+        if (case[2]) fake.ring.rollback(fake.ring.sq_tail, 1, .published);
+    }
+}
+
+test "two files: both must be the ring's, and neither can be closed meanwhile" {
+    begin();
+    const to = fake.openFile();
+    const from = fake.openFile();
+    const splice = comptime rowOf("splice");
+    const close = comptime rowOf("close");
+    var image = validImage(abi.operations[splice], splice, 0, to);
+    for ([_]u32{ 0, 1, from + 1, from ^ 1 << 12, 0xffff_ffff }) |wrong| {
+        image.extra = wrong;
+        const before = State.now();
+        try equal(Reason.file, stageOne(image));
+        try before.unchanged();
+    }
+    image.extra = from;
+    Kernel.completes = false;
+    fake.images[0] = image;
+    try equal(0, fake.ring.tick(1, 0, 0));
+    try equal(0, fake.sqes[0].fd);
+    try equal(1, fake.sqes[0].file_index);
+    try equal(1 << 31, fake.sqes[0].op_flags);
+    try equal(Reason.file_busy, stageOne(validImage(abi.operations[close], close, 1, to)));
+    try equal(Reason.file_busy, stageOne(validImage(abi.operations[close], close, 1, from)));
+    fake.complete(0, 5, 3, 0);
+    try equal(1, fake.ring.tick(0, 0, 0));
+    try equal(Reason.none, stageOne(validImage(abi.operations[close], close, 1, from)));
+    fake.ring.rollback(fake.ring.sq_tail, 1, .published);
+
+    // The directory of an open, too.
+    const open = comptime rowOf("openat2");
+    fake.images[0] = validImage(abi.operations[open], open, 0, from);
+    try equal(0, fake.ring.tick(1, 0, 0));
+    try equal(Reason.file_busy, stageOne(validImage(abi.operations[close], close, 1, from)));
+    fake.complete(0, 5, -2, 0);
+    try equal(1, fake.ring.tick(0, 0, 0));
+    try equal(0, fake.files[from & 0xfff].in_flight);
+    image = validImage(abi.operations[open], open, 0, abi.file_none);
+    try equal(Reason.none, stageOne(image));
+    try equal(-100, fake.sqes[fake.ring.sq_tail & 15].fd);
+    fake.ring.rollback(fake.ring.sq_tail, 1, .checked);
+    image.file = from ^ 1 << 12;
+    try equal(Reason.file, stageOne(image));
+}
+
+test "messages: to a ring of this library only, and its descriptor is given back" {
+    begin();
+    const operation = comptime rowOf("msg_ring");
+    var image = validImage(abi.operations[operation], operation, 0, 0);
+    const number = image.file;
+    const free = kernel.duplicate(target_ring.fd);
+    kernel.close(free);
+    for ([_]u32{ 0, 1, number ^ 1 << 10, number ^ 1, 0xffff_ffff }) |wrong| {
+        image.file = wrong;
+        try equal(Reason.ring, stageOne(image));
+    }
+    image.file = number;
+    for (0..3) |round| {
+        fake.images[0] = image;
+        if (round == 0) {
+            try equal(Reason.none, stageOne(image));
+            fake.ring.rollback(fake.ring.sq_tail, 1, .published);
+        } else {
+            try equal(1, fake.ring.tick(1, 1, 0xffff_ffff));
+        }
+        const again = kernel.duplicate(target_ring.fd);
+        kernel.close(again);
+        try equal(free, again);
+    }
+}
+
+test "messages arrive as rows of their own, as many as there is room for" {
+    begin();
+    Kernel.completes = false;
+    stageNops(&.{0});
+    _ = fake.ring.tick(1, 0, 0);
+    fake.complete(0x8000_0000 | 77, 3, 55, 0);
+    fake.complete(0xffff_ffff, 0xffff_ffff, -1, 0);
+    fake.complete(0, 5, 42, 0);
+    fake.control.message_room = 1;
+    try equal(1, fake.ring.tick(0, 0, 0));
+    try equal(1, fake.control.more);
+    try equal(0x8000_0000 | 77, fake.columns[0]);
+    try equal(3, fake.columns[fake_ring.slot_count]);
+    try equal(55, fake.columns[2 * fake_ring.slot_count]);
+    try equal(0x8000_0000, fake.columns[3 * fake_ring.slot_count]);
+    fake.control.message_room = 0;
+    try equal(0, fake.ring.tick(0, 0, 0));
+    fake.control.message_room = 2;
+    try equal(2, fake.ring.tick(0, 0, 0));
+    try equal(0xffff_ffff, fake.columns[0]);
+    try equal(42, fake.columns[2 * fake_ring.slot_count + 1]);
+    try equal(0, fake.control.stale);
+    try equal(0, fake.control.in_flight);
 }
 
 test "a descriptor of /proc, a ring or another unnamed inode is refused" {

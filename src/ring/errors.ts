@@ -64,8 +64,10 @@ export class RingUnsupportedError extends Error {
     readonly operation: string,
     /** The kernel release that brought it, as `6.9`. */
     readonly since: string,
+    /** What about it this kernel lacks; nothing when it is the whole operation. */
+    condition: string = "",
   ) {
-    super(`this kernel has no ${operation} in io_uring: Linux ${since} brought it`);
+    super(`this kernel has no ${operation}${condition} in io_uring: Linux ${since} brought it`);
   }
 }
 

@@ -34,3 +34,4 @@ export const CONTROL_ENTERS: number = CONTROL.enters / 4;
 export const CONTROL_STALE: number = CONTROL.stale / 4;
 export const CONTROL_MORE: number = CONTROL.more / 4;
 export const CONTROL_AGAIN: number = CONTROL.again / 4;
+export const CONTROL_MESSAGE_ROOM: number = CONTROL.messageRoom / 4;

@@ -6,14 +6,21 @@
  * The way of one operation: `stage` takes a slot and writes an image; `tick` hands the images to the
  * kernel and brings completions into the columns; `reap` gives them to the caller and frees the slots.
  * A slot stays taken until its completion was reaped, so that what was not reaped never exceeds the
- * slots, and every array here has the length it was made with.
+ * slots and the messages that there is room for, and every array here has the length it was made with.
  *
  * @module
  */
 
 import { CompletionArray } from "../abi/completions.ts";
 import { errnoName, errnoText } from "../abi/errno.ts";
-import { BAD_REASON_NAMES, COLUMN, ERRNO, OPERATIONS, SQE_FLAG } from "../abi/generated.ts";
+import {
+  BAD_REASON_NAMES,
+  COLUMN,
+  ERRNO,
+  MESSAGES_MAX,
+  OPERATIONS,
+  SQE_FLAG,
+} from "../abi/generated.ts";
 import type { BufferSet, RegisteredBuffer } from "./buffers.ts";
 import { RingClosedError, RingError, RingImageError } from "./errors.ts";
 import * as layout from "./layout.ts";
@@ -136,6 +143,8 @@ export class Queue {
   private _limit: number;
   private _closed = false;
   private readonly _table: Int32Array;
+  /** By slot: the reference of a second file, where its operation has one. */
+  private readonly _second: Int32Array;
   private readonly _userData: Float64Array;
   private _firstFree = 0;
   /** Operations handed over and not reaped. */
@@ -146,6 +155,9 @@ export class Queue {
   /** Completions that a later tick would have overwritten in the columns: slot, generation, res, flags. */
   private readonly _backlog: Int32Array;
   private _backlogLength = 0;
+  /** Whether other rings were told how to send here, so that there is something to look for without
+   * operations. */
+  receives = false;
 
   /** Not 0 when the next image has sqe flags: `_flags` of its own, or those of a chain. */
   private _next = 0;
@@ -177,13 +189,15 @@ export class Queue {
     this._images = new Int32Array(memory.staging);
     this._columns = new Int32Array(memory.columns);
     this._control = memory.control;
-    this.completions = new CompletionArray(slots);
+    this.completions = new CompletionArray(slots + MESSAGES_MAX);
+    this._control[layout.CONTROL_MESSAGE_ROOM] = MESSAGES_MAX;
     this._table = new Int32Array(SLOT_WORDS * slots);
     for (let slot = 0; slot < slots; slot++) {
       this._table[SLOT_WORDS * slot + SLOT_NEXT] = slot + 1 < slots ? slot + 1 : NO_SLOT;
     }
+    this._second = new Int32Array(slots);
     this._userData = new Float64Array(slots);
-    this._backlog = new Int32Array(4 * slots);
+    this._backlog = new Int32Array(4 * (slots + MESSAGES_MAX));
   }
 
   /** Operations that were prepared and not reaped. */
@@ -333,6 +347,31 @@ export class Queue {
     images[at + layout.WORD_EXTRA] = extra;
   }
 
+  /** The operation staged last holds this buffer, whose tag it was given, or which `release` frees. */
+  hold(bufferIndex: number): void {
+    this._bufferSlots[bufferIndex] = this.lastSlot;
+  }
+
+  /** Whether a buffer is free to be used. */
+  isHeld(bufferIndex: number): boolean {
+    return this._bufferSlots[bufferIndex] !== NO_SLOT;
+  }
+
+  /** A buffer that a special operation held is the caller's again. */
+  letGo(bufferIndex: number): void {
+    this._bufferSlots[bufferIndex] = NO_SLOT;
+  }
+
+  /** The operation staged last is on this file too. */
+  holdSecond(reference: number): void {
+    this._second[this.lastSlot] = reference;
+  }
+
+  /** The offset of the operation staged last is -1: none. */
+  noOffset(): void {
+    this._images[(this.staged - 1) * IMAGE_WORDS + OFFSET_HIGH] = -1;
+  }
+
   private _full(): number {
     this._checkOpen();
     return -1;
@@ -345,8 +384,11 @@ export class Queue {
   /** First word of the next image, with its sqe flags. */
   private _head(operation: number): number {
     let flags = this._flags;
+    if (this._chain > 1) flags |= this._chainFlag;
+    const bad = flags & ~(OPERATIONS[operation]?.sqeFlags ?? flags);
+    if (bad !== 0) throw this._flagsError(operation, bad);
     this._flags = 0;
-    if (this._chain > 0 && --this._chain > 0) flags |= this._chainFlag;
+    if (this._chain > 0) this._chain--;
     this._next = this._chain;
     return operation | (flags << layout.FLAGS_SHIFT);
   }
@@ -367,6 +409,19 @@ export class Queue {
     this._chainFlag = hard ? SQE_FLAG.IO_HARDLINK : SQE_FLAG.IO_LINK;
     this._next = 1;
     return true;
+  }
+
+  private _flagsError(operation: number, bad: number): TypeError {
+    const names = Object.entries(SQE_FLAG).filter(([, bit]) => (bad & bit) !== 0)
+      .map(([name]) => name).join(" and ");
+    return new TypeError(`${operationName(operation)} cannot have ${names}`);
+  }
+
+  /** Whether the next operation is linked to the one before it. */
+  get linked(): boolean {
+    if (this.staged === 0) return false;
+    const flags = this._images[(this.staged - 1) * IMAGE_WORDS] >>> layout.FLAGS_SHIFT;
+    return (flags & (SQE_FLAG.IO_LINK | SQE_FLAG.IO_HARDLINK)) !== 0;
   }
 
   private _chainError(): TypeError {
@@ -461,6 +516,9 @@ export class Queue {
     }
     this._backlogLength += this._fresh;
     this._fresh = 0;
+    let messages = 0;
+    for (let row = 0; row < this._backlogLength; row++) if (backlog[4 * row] < 0) messages++;
+    this._control[layout.CONTROL_MESSAGE_ROOM] = MESSAGES_MAX - messages;
   }
 
   private _refused(result: number, staged: number): void {
@@ -498,7 +556,7 @@ export class Queue {
   /** Fills `completions` with what has completed, and frees the slots. */
   reap(): number {
     if (this._fresh === 0 && this._backlogLength === 0) {
-      if (this._outstanding === 0 && !this._closed) {
+      if (this._outstanding === 0 && !this._closed && !this.receives) {
         this.completions.length = 0;
         return 0;
       }
@@ -517,12 +575,22 @@ export class Queue {
     const table = this._table;
     const userData = this._userData;
     let length = out.length;
+    let messages = 0;
     let free = this._firstFree;
     let generations = COLUMN.generation * slots;
     let results = COLUMN.res * slots;
     let flags = COLUMN.flags * slots;
     for (let i = COLUMN.slot * slots, end = i + count; i < end; i++) {
       const slot = columns[i];
+      if (slot < 0) {
+        // From another ring: no slot, but a userData.
+        outUserData[length] = messageOf(slot, columns[generations++]);
+        outRes[length] = columns[results++];
+        outFlags[length] = columns[flags++];
+        length++;
+        messages++;
+        continue;
+      }
       const row = slot * SLOT_WORDS;
       const generation = table[row + SLOT_GENERATION];
       if (generation !== columns[generations++]) {
@@ -547,7 +615,7 @@ export class Queue {
       }
     }
     this._firstFree = free;
-    this._outstanding -= length;
+    this._outstanding -= length - messages;
     out.length = length;
     this.delivered += length;
     if (this.trace !== undefined) this._traceReaped();
@@ -558,6 +626,12 @@ export class Queue {
     const backlog = this._backlog;
     for (let at = 0; at < 4 * this._backlogLength; at += 4) {
       const slot = backlog[at];
+      if (slot < 0) {
+        this.completions.push(messageOf(slot, backlog[at + 1]), backlog[at + 2], backlog[at + 3]);
+        // Counted out below with what was operations.
+        this._outstanding++;
+        continue;
+      }
       if (this._table[slot * SLOT_WORDS + SLOT_GENERATION] !== backlog[at + 1]) {
         this.stale++;
         continue;
@@ -566,6 +640,7 @@ export class Queue {
       this._release(slot, backlog[at + 2]);
     }
     this._backlogLength = 0;
+    this._control[layout.CONTROL_MESSAGE_ROOM] = MESSAGES_MAX;
   }
 
   /** Frees a slot and what it holds. */
@@ -611,9 +686,10 @@ export class Queue {
   /** A taken slot whose operation is on this file, -1 when there is none. */
   findFile(reference: number): number {
     return this.find((slot) => {
-      const kind = OPERATIONS[this.operationOfSlot(slot)].file;
-      return (kind === "fixed" || kind === "real") &&
-        this._table[slot * SLOT_WORDS + SLOT_FILE] === reference;
+      const { file, second } = OPERATIONS[this.operationOfSlot(slot)];
+      return (file === "fixed" || file === "real" || file === "directory") &&
+          this._table[slot * SLOT_WORDS + SLOT_FILE] === reference ||
+        second !== "none" && this._second[slot] === reference;
     });
   }
 
@@ -682,7 +758,14 @@ function isOffset(value: number): boolean {
 
 /** Whether the row of an operation has all these flags. */
 export function flagsAllowed(operation: number, flags: number): boolean {
-  return flags === flags >>> 0 && (flags & ~OPERATIONS[operation].opFlags) === 0;
+  const { opFlags, opValues } = OPERATIONS[operation];
+  if (opValues.length > 0) return opValues.includes(flags);
+  return flags === flags >>> 0 && (flags & ~opFlags) === 0;
+}
+
+/** userData of a message: 31 bits of its slot word, and its generation word above them. */
+function messageOf(slot: number, generation: number): number {
+  return generation * 0x8000_0000 + (slot & 0x7fff_ffff);
 }
 
 function tickError(errno: number): RingError {

@@ -7,6 +7,7 @@
 import type { CompletionArray } from "../abi/completions.ts";
 import { errnoName, errnoText } from "../abi/errno.ts";
 import {
+  CANCEL_FLAG,
   CANCEL_TARGET,
   ERRNO,
   FEATURE_FLAG,
@@ -15,14 +16,20 @@ import {
   FILE_SYSTEM_INFO,
   FILE_UPDATE,
   HUGE_PAGE_BYTES,
+  OPEN_FLAG,
   OPEN_PARAMETERS,
   OPERATION,
   OPERATIONS,
   PATH_BYTES_MAX,
+  RESOLVE_FLAG,
   RESULT_BYTES,
   SETUP_FLAG,
   SQE_FLAG,
   STATX_MASK,
+  TIMEOUT_FLAG,
+  VALUE_BYTES_MAX,
+  VECTORS_MAX,
+  XATTR_NAME_BYTES_MAX,
 } from "../abi/generated.ts";
 import { type Functions, library } from "../native/library.ts";
 import { type SystemInfo, systemInfo } from "../native/system.ts";
@@ -134,6 +141,28 @@ export interface RingStats {
   readonly rung: number;
 }
 
+/** One piece of memory of a `prepReadv` or `prepWritev`. */
+export interface RingVector {
+  /** A registered buffer of the ring. */
+  readonly buffer: RegisteredBuffer;
+  /** Where in the buffer, bytes. */
+  readonly offset: number;
+  /** Bytes. */
+  readonly length: number;
+}
+
+/** What `prepOpenat2` opens with. */
+export interface OpenHow {
+  /** `OPEN_FLAG`s. */
+  readonly flags: number;
+  /** Permissions of a file that is created; must be 0 where none can be. Default 0. */
+  readonly mode?: number;
+  /** `RESOLVE_FLAG`s. NO_MAGICLINKS is always among them. Default 0. */
+  readonly resolve?: number;
+  /** An open directory at which a relative path begins; the working directory by default. */
+  readonly directory?: RingFile;
+}
+
 /** Memory that the kernel may still write to: of open rings, and of such as did not close in time. */
 const keptAlive = new Map<number, readonly unknown[]>();
 const leaked: unknown[] = [];
@@ -216,7 +245,7 @@ export class Ring {
   readonly #files: (RingFile | undefined)[] = [];
   #filesTaken = 0;
   /** What an operation in flight leaves for its completion, by slot: a path, a result, a file. */
-  readonly #special: (StatxResult | RingFile | string | undefined)[] = [];
+  readonly #special: (StatxResult | RingFile | string | readonly RingVector[] | undefined)[] = [];
 
   #probe: readonly boolean[] | undefined;
   readonly #latency = new Latency();
@@ -468,7 +497,7 @@ export class Ring {
    * @param bufferOffset Where in the buffer, bytes.
    * @param length Bytes.
    * @param fileOffset Where in the file, bytes.
-   * @param flags `RW_FLAG` HIPRI, NOWAIT.
+   * @param flags `RW_FLAG` HIPRI, NOWAIT, DONTCACHE (Linux 6.14; -EOPNOTSUPP where it is not known).
    * @throws {RingBusyError} when another operation on the buffer is in flight.
    */
   prepRead(
@@ -499,8 +528,9 @@ export class Ring {
   /**
    * Writes from a buffer; `res` is the bytes written. May be short.
    *
-   * @param flags `RW_FLAG` DSYNC, SYNC, HIPRI, NOWAIT, APPEND. With DSYNC it is durable when it has
-   * completed in full.
+   * @param flags `RW_FLAG` DSYNC, SYNC, HIPRI, NOWAIT, APPEND, ATOMIC (Linux 6.11), DONTCACHE (6.14). With
+   * DSYNC it is durable when it has completed in full. One that this kernel or file does not have is
+   * -EOPNOTSUPP or -EINVAL.
    * @throws {RingBusyError} when another operation on the buffer is in flight.
    */
   prepWrite(
@@ -578,6 +608,103 @@ export class Ring {
       userData,
       rw,
     );
+  }
+
+  /**
+   * Reads into several buffers, one behind the other; `res` is the bytes read in all. May be short.
+   *
+   * @param vectors At most 256. They are taken as they are now; two may lie in one buffer.
+   * @param fileOffset Where in the file, bytes.
+   * @param flags As {@linkcode Ring.prepRead}.
+   * @throws {RingBusyError} when another operation on one of the buffers is in flight.
+   * @throws {RingUnsupportedError} in a worker before Linux 6.15, which brought it for pinned memory:
+   * other memory can go with the worker while the kernel writes to it.
+   */
+  prepReadv(
+    file: RingFile,
+    vectors: readonly RingVector[],
+    fileOffset: number,
+    userData: number,
+    flags: number = 0,
+  ): boolean {
+    return this.#stageVectors(OPERATION.readv, file, vectors, fileOffset, flags, userData);
+  }
+
+  /**
+   * Writes from several buffers, one behind the other; `res` is the bytes written in all. May be short.
+   * Otherwise as {@linkcode Ring.prepReadv}.
+   *
+   * @param flags As {@linkcode Ring.prepWrite}.
+   */
+  prepWritev(
+    file: RingFile,
+    vectors: readonly RingVector[],
+    fileOffset: number,
+    userData: number,
+    flags: number = 0,
+  ): boolean {
+    return this.#stageVectors(OPERATION.writev, file, vectors, fileOffset, flags, userData);
+  }
+
+  #stageVectors(
+    operation: number,
+    file: RingFile,
+    vectors: readonly RingVector[],
+    fileOffset: number,
+    flags: number,
+    userData: number,
+  ): boolean {
+    this.#checkFile(file);
+    if (!Array.isArray(vectors)) throw new TypeError("vectors must be an array");
+    if (vectors.length < 1 || vectors.length > VECTORS_MAX) {
+      throw new RangeError(`there must be 1 to ${VECTORS_MAX} vectors, not ${vectors.length}`);
+    }
+    for (let i = 0; i < vectors.length; i++) {
+      const { buffer, offset, length } = vectors[i];
+      this.#checkRange(operation, buffer, offset, length, `vectors[${i}].`);
+    }
+    checkNumber("fileOffset", fileOffset);
+    this.#checkFlags(operation, flags);
+    const start = this.#pathsEnd;
+    if (this.#paths.length - start < 8 * vectors.length) return this.#noRoom();
+    const list = new DataView(this.#paths.buffer, this.#paths.byteOffset + start);
+    for (let i = 0; i < vectors.length; i++) {
+      list.setUint32(8 * i, vectors[i].buffer.offset + vectors[i].offset, true);
+      list.setUint32(8 * i + 4, vectors[i].length, true);
+    }
+    const { reference } = file;
+    const count = vectors.length;
+    this.#checkSupported(operation);
+    // Not by #stage: a ring that polls has this one.
+    const queue = this._queue;
+    if (
+      !queue.stage(operation, reference, fileOffset, start, count, flags, userData, TAG.SPECIAL)
+    ) return false;
+    this.#pathsEnd = start + 8 * count;
+    this.#special[this._queue.lastSlot] = [...vectors];
+    for (const { buffer } of vectors) this._queue.hold(buffer.index);
+    return true;
+  }
+
+  /** Throws when an operation cannot use this part of a buffer. */
+  #checkRange(
+    operation: number,
+    buffer: RegisteredBuffer,
+    offset: number,
+    length: number,
+    prefix: string,
+  ): void {
+    if (buffer?.owner !== this.buffers) throw this.#badBuffer(buffer);
+    checkNumber(`${prefix}offset`, offset);
+    checkNumber(`${prefix}length`, length);
+    if (offset + length > buffer.length) {
+      throw new RangeError(
+        `${prefix}offset ${offset} and length ${length} go beyond the ${buffer.length} bytes of the buffer`,
+      );
+    }
+    if (this._queue.isHeld(buffer.index)) {
+      throw this.buffers.busy(buffer, `used by ${operationName(operation)}`);
+    }
   }
 
   /** Throws the error that says what is wrong with these arguments. */
@@ -659,6 +786,30 @@ export class Ring {
   }
 
   /**
+   * Starts or awaits the write-out of a range of the page cache; `res` is 0. It makes nothing durable: the
+   * file's size and blocks, and the cache of the device, are not part of it. Use it to spread the work of a
+   * later fsync.
+   *
+   * @param flags `SYNC_RANGE_FLAG`s.
+   * @param offset Bytes.
+   * @param length Bytes; 0 is up to the end.
+   */
+  prepSyncFileRange(
+    file: RingFile,
+    offset: number,
+    length: number,
+    flags: number,
+    userData: number,
+  ): boolean {
+    this.#checkFile(file);
+    checkNumber("offset", offset);
+    checkNumber("length", length, U32_MAX);
+    const operation = OPERATION.syncFileRange;
+    this.#checkFlags(operation, flags);
+    return this.#stage(operation, file.reference, offset, 0, length, flags, userData, TAG.NONE);
+  }
+
+  /**
    * Reserves, zeroes or frees blocks of a file; `res` is 0.
    *
    * @param mode `FALLOCATE_FLAG`s; 0 reserves, and extends the file.
@@ -693,13 +844,13 @@ export class Ring {
    */
   prepFtruncate(file: RingFile, size: number, userData: number): boolean {
     this.#checkFile(file);
-    this.#checkSupported(OPERATION.ftruncate);
     checkNumber("size", size);
     return this.#stage(OPERATION.ftruncate, file.reference, size, 0, 0, 0, userData, TAG.NONE);
   }
 
   /**
-   * Opens a file; `res` is its reference, for {@linkcode Ring.file}. It is always close-on-exec.
+   * Opens a file; `res` is its reference, for {@linkcode Ring.file}. It is always close-on-exec. Magic links
+   * of /proc (as /proc/self/fd/1, /dev/stdin) are not followed: -ELOOP.
    *
    * @param path Relative ones start at the working directory. At most 4,095 bytes; no NUL.
    * @param flags `OPEN_FLAG`s.
@@ -711,6 +862,38 @@ export class Ring {
     checkNumber("mode", mode, 0o7777);
     if (this.#filesTaken >= this.#filesMax) throw this.#filesFull();
     if (!this.#stagePath(OPERATION.openat, path, flags, userData, TAG.SPECIAL)) return false;
+    // openat2 refuses a mode where nothing can be created.
+    this._queue.more(0, 0, 0, (flags & OPEN_FLAG.CREAT) !== 0 ? mode : 0);
+    this.#special[this._queue.lastSlot] = path;
+    this.#filesTaken++;
+    return true;
+  }
+
+  /**
+   * Opens a file as openat2 does, with limits on how its path is resolved; otherwise as
+   * {@linkcode Ring.prepOpenat}.
+   *
+   * @throws {RingError} ENFILE when all file slots are taken.
+   */
+  prepOpenat2(path: string, how: OpenHow, userData: number): boolean {
+    if (typeof how !== "object" || how === null) throw new TypeError("how must be an object");
+    const { flags, mode = 0, resolve = 0, directory } = how;
+    const operation = OPERATION.openat2;
+    this.#checkFlags(operation, flags);
+    checkNumber("how.mode", mode, 0o7777);
+    checkBits("how.resolve", resolve, RESOLVE_ALL);
+    if (directory !== undefined) this.#checkFile(directory);
+    if (this.#filesTaken >= this.#filesMax) throw this.#filesFull();
+    const start = this.#pathsEnd;
+    if (!this.#putPath("path", path)) return false;
+    const reference = directory?.reference ?? FILE_NONE;
+    const length = this.#pathsEnd - start;
+    if (
+      !this.#stage(operation, reference, resolve, start, length, flags, userData, TAG.SPECIAL)
+    ) {
+      this.#pathsEnd = start;
+      return false;
+    }
     this._queue.more(0, 0, 0, mode);
     this.#special[this._queue.lastSlot] = path;
     this.#filesTaken++;
@@ -737,7 +920,7 @@ export class Ring {
    * Tells about a path; `res` is 0.
    *
    * @param result Filled in when the completion is reaped.
-   * @param flags `AT_FLAG.SYMLINK_NOFOLLOW`.
+   * @param flags `AT_FLAG` SYMLINK_NOFOLLOW, NO_AUTOMOUNT, STATX_FORCE_SYNC, STATX_DONT_SYNC.
    * @param mask `STATX_MASK`s; all that there are by default.
    */
   prepStatx(
@@ -804,6 +987,123 @@ export class Ring {
   }
 
   /**
+   * Makes a symbolic link; `res` is 0, or -EEXIST.
+   *
+   * @param target What it says, whether that exists or not.
+   * @param path Its own place.
+   */
+  prepSymlinkat(target: string, path: string, userData: number): boolean {
+    return this.#stageTwoPaths(OPERATION.symlinkat, target, path, 0, userData);
+  }
+
+  /**
+   * Reads an extended attribute of a path into a buffer; `res` is its bytes, -ENODATA when there is none,
+   * -ERANGE when it is longer. With a `length` of 0 nothing is read, and `res` is the size of the value.
+   *
+   * @param name At most 255 bytes, as "user.checksum".
+   * @param bufferOffset Where in the buffer the value goes, bytes.
+   * @param length Room for it, at most 4,096 bytes.
+   * @throws {RingUnsupportedError} before Linux 5.19.
+   */
+  prepGetxattr(
+    path: string,
+    name: string,
+    buffer: RegisteredBuffer,
+    bufferOffset: number,
+    length: number,
+    userData: number,
+  ): boolean {
+    return this.#stageXattr(
+      OPERATION.getxattr,
+      path,
+      name,
+      buffer,
+      bufferOffset,
+      length,
+      0,
+      userData,
+    );
+  }
+
+  /**
+   * Sets an extended attribute of a path; `res` is 0. Otherwise as {@linkcode Ring.prepGetxattr}.
+   *
+   * @param flags `XATTR_FLAG` CREATE (else -EEXIST) or REPLACE (else -ENODATA).
+   */
+  prepSetxattr(
+    path: string,
+    name: string,
+    buffer: RegisteredBuffer,
+    bufferOffset: number,
+    length: number,
+    userData: number,
+    flags: number = 0,
+  ): boolean {
+    const operation = OPERATION.setxattr;
+    return this.#stageXattr(operation, path, name, buffer, bufferOffset, length, flags, userData);
+  }
+
+  /** As {@linkcode Ring.prepGetxattr}, of an open file. */
+  prepFgetxattr(
+    file: RingFile,
+    name: string,
+    buffer: RegisteredBuffer,
+    bufferOffset: number,
+    length: number,
+    userData: number,
+  ): boolean {
+    const operation = OPERATION.fgetxattr;
+    return this.#stageXattr(operation, file, name, buffer, bufferOffset, length, 0, userData);
+  }
+
+  /** As {@linkcode Ring.prepSetxattr}, of an open file. */
+  prepFsetxattr(
+    file: RingFile,
+    name: string,
+    buffer: RegisteredBuffer,
+    bufferOffset: number,
+    length: number,
+    userData: number,
+    flags: number = 0,
+  ): boolean {
+    const operation = OPERATION.fsetxattr;
+    return this.#stageXattr(operation, file, name, buffer, bufferOffset, length, flags, userData);
+  }
+
+  #stageXattr(
+    operation: number,
+    target: string | RingFile,
+    name: string,
+    buffer: RegisteredBuffer,
+    bufferOffset: number,
+    length: number,
+    flags: number,
+    userData: number,
+  ): boolean {
+    const byPath = OPERATIONS[operation].file === "none";
+    if (!byPath) this.#checkFile(target as RingFile);
+    this.#checkRange(operation, buffer, bufferOffset, length, "buffer ");
+    checkNumber("length", length, VALUE_BYTES_MAX);
+    this.#checkFlags(operation, flags);
+    const start = this.#pathsEnd;
+    if (byPath && !this.#putPath("path", target as string)) return false;
+    const middle = this.#pathsEnd;
+    const reference = byPath ? 0 : (target as RingFile).reference;
+    const [path, bytes] = byPath ? [start, middle - start] : [0, 0];
+    const value = buffer.offset + bufferOffset;
+    if (
+      this.#putPath("name", name, XATTR_NAME_BYTES_MAX) &&
+      this.#stage(operation, reference, value, path, bytes, flags, userData, buffer.index + 1)
+    ) {
+      this._queue.more(0, middle, this.#pathsEnd - middle, length);
+      this._queue.hold(buffer.index);
+      return true;
+    }
+    this.#pathsEnd = start;
+    return false;
+  }
+
+  /**
    * Says how a range of a file will be used; `res` is 0.
    *
    * @param offset Bytes.
@@ -820,9 +1120,213 @@ export class Ring {
     this.#checkFile(file);
     checkNumber("offset", offset);
     checkNumber("length", length, U32_MAX);
-    checkNumber("advice", advice, 5);
+    checkValue("advice", OPERATION.fadvise, advice);
     const { reference } = file;
     return this.#stage(OPERATION.fadvise, reference, offset, 0, length, advice, userData, TAG.NONE);
+  }
+
+  /**
+   * Says how a part of the arena will be used; `res` is 0.
+   *
+   * @param bufferOffset Where in the buffer, a multiple of 4,096.
+   * @param length Bytes, a multiple of 4,096.
+   * @param advice `MADVISE_FLAG` NORMAL, WILLNEED, HUGEPAGE, POPULATE_READ or POPULATE_WRITE. There are no
+   * others: they would part the program's memory from what the kernel has pinned.
+   */
+  prepMadvise(
+    buffer: RegisteredBuffer,
+    bufferOffset: number,
+    length: number,
+    advice: number,
+    userData: number,
+  ): boolean {
+    const operation = OPERATION.madvise;
+    this.#checkRange(operation, buffer, bufferOffset, length, "buffer ");
+    if (bufferOffset % SLICE_ALIGNMENT_BYTES !== 0 || length % SLICE_ALIGNMENT_BYTES !== 0) {
+      throw new RangeError(
+        `bufferOffset and length must be multiples of 4096, not ${bufferOffset} and ${length}`,
+      );
+    }
+    checkValue("advice", operation, advice);
+    const address = buffer.offset + bufferOffset;
+    const tag = buffer.index + 1;
+    if (!this.#stage(operation, 0, 0, address, length, advice, userData, tag)) return false;
+    this._queue.hold(buffer.index);
+    return true;
+  }
+
+  /**
+   * Moves bytes between two files, one of which must be a pipe, without copying them through memory; `res`
+   * is the bytes moved, 0 at the end of `from`, -EINVAL when neither is a pipe. A pipe comes in by
+   * {@linkcode Ring.adoptFd}, or is a FIFO that was opened.
+   *
+   * @param fromOffset Where in `from`, bytes; -1 for a pipe, or for the file's own position.
+   * @param toOffset Where in `to`, as above.
+   * @param length Bytes at most.
+   * @param flags `SPLICE_FLAG`s.
+   */
+  prepSplice(
+    from: RingFile,
+    fromOffset: number,
+    to: RingFile,
+    toOffset: number,
+    length: number,
+    userData: number,
+    flags: number = 0,
+  ): boolean {
+    this.#checkFile(from);
+    this.#checkFile(to);
+    if (fromOffset !== -1) checkNumber("fromOffset", fromOffset);
+    if (toOffset !== -1) checkNumber("toOffset", toOffset);
+    checkNumber("length", length, U32_MAX);
+    const operation = OPERATION.splice;
+    this.#checkFlags(operation, flags);
+    const queue = this._queue;
+    if (
+      !this.#stage(operation, to.reference, toOffset, fromOffset, length, flags, userData, TAG.NONE)
+    ) return false;
+    queue.more(Math.floor(fromOffset / 0x1_0000_0000), 0, 0, from.reference);
+    if (toOffset === -1) queue.noOffset();
+    queue.holdSecond(from.reference);
+    return true;
+  }
+
+  // --- Operations: waiting and ending ---------------------------------------------------------------
+
+  /**
+   * Completes once when a file (a pipe, a FIFO, a terminal) has one of these events; `res` is what it has.
+   * Once: there is no multishot here.
+   *
+   * @param events `POLL_FLAG`s. ERR and HUP need not be asked for.
+   */
+  prepPollAdd(file: RingFile, events: number, userData: number): boolean {
+    this.#checkFile(file);
+    const operation = OPERATION.pollAdd;
+    this.#checkFlags(operation, events, "events");
+    return this.#stage(operation, file.reference, 0, 0, 0, events, userData, TAG.NONE);
+  }
+
+  /**
+   * Ends the poll with `target` as its userData, which completes with -ECANCELED. `res` is 0, -ENOENT when it
+   * was not found, or -EALREADY when it is about to complete.
+   *
+   * @returns `false` also when no operation has that userData.
+   */
+  prepPollRemove(target: number, userData: number): boolean {
+    return this.#stageTarget(OPERATION.pollRemove, target, 0, 0, 0, userData);
+  }
+
+  /**
+   * Completes after some time; `res` is then -ETIME. While it is in flight, a wait for completions lasts no
+   * longer.
+   *
+   * @param micros Microseconds from now, or with `TIMEOUT_FLAG.ABS` on the clock: since boot without suspend,
+   * with BOOTTIME since boot, with REALTIME since 1970.
+   * @param count Complete with 0 already when so many other operations have completed; 0 never.
+   * @param flags `TIMEOUT_FLAG` ABS, BOOTTIME, REALTIME, and ETIME_SUCCESS: in a chain, expiry is no failure.
+   */
+  prepTimeout(micros: number, count: number, userData: number, flags: number = 0): boolean {
+    checkNumber("micros", micros);
+    checkNumber("count", count, U32_MAX);
+    const operation = OPERATION.timeout;
+    checkBits("flags", flags, OPERATIONS[operation].opFlags);
+    const seconds = Math.floor(micros / 1e6);
+    if (!this.#stage(operation, 0, seconds, 0, count, flags, userData, TAG.NONE)) return false;
+    this._queue.more(0, 0, 0, (micros % 1e6) * 1000);
+    return true;
+  }
+
+  /**
+   * Ends the timeout with `target` as its userData, which completes with -ECANCELED. `res` is 0, -ENOENT when
+   * it was not found, or -EBUSY when it expires right now.
+   *
+   * @returns `false` also when no operation has that userData.
+   */
+  prepTimeoutRemove(target: number, userData: number): boolean {
+    return this.#stageTarget(OPERATION.timeoutRemove, target, 0, 0, 0, userData);
+  }
+
+  /**
+   * Gives the timeout or link timeout with `target` as its userData another time; `res` as above.
+   *
+   * @param micros As {@linkcode Ring.prepTimeout}.
+   * @param flags `TIMEOUT_FLAG.ABS`.
+   * @returns `false` also when no operation has that userData.
+   */
+  prepTimeoutUpdate(target: number, micros: number, userData: number, flags: number = 0): boolean {
+    checkNumber("micros", micros);
+    checkBits("flags", flags, TIMEOUT_FLAG.ABS);
+    const slot = this._queue.findUserData(target);
+    const link = slot >= 0 && this._queue.operationOfSlot(slot) === OPERATION.linkTimeout;
+    const all = link ? flags | TIMEOUT_FLAG.LINK_UPDATE : flags;
+    const nanoseconds = (micros % 1e6) * 1000;
+    const seconds = Math.floor(micros / 1e6);
+    return this.#stageTarget(OPERATION.timeoutUpdate, target, seconds, nanoseconds, all, userData);
+  }
+
+  /**
+   * Limits the operation prepared before it, in one chain with it: `beginChain(2)`, the operation, this. When
+   * the time is over the operation is canceled, and `res` is -ETIME, or -EALREADY when it could not be; when
+   * the operation ends before, `res` is -ECANCELED.
+   *
+   * @param micros As {@linkcode Ring.prepTimeout}.
+   * @param flags As {@linkcode Ring.prepTimeout}.
+   * @throws {TypeError} when no operation stands before it in a chain.
+   */
+  prepLinkTimeout(micros: number, userData: number, flags: number = 0): boolean {
+    checkNumber("micros", micros);
+    const operation = OPERATION.linkTimeout;
+    checkBits("flags", flags, OPERATIONS[operation].opFlags);
+    this.#checkOpen();
+    if (!this._queue.linked) {
+      throw new TypeError("a link timeout stands in a chain, behind the operation that it limits");
+    }
+    const seconds = Math.floor(micros / 1e6);
+    if (!this.#stage(operation, 0, seconds, 0, 0, flags, userData, TAG.NONE)) return false;
+    this._queue.more(0, 0, 0, (micros % 1e6) * 1000);
+    return true;
+  }
+
+  /**
+   * Sends a completion to another ring of this process, in whichever thread: there it has `value` as its
+   * userData, `result` as its res, and `CQE_FLAG.MESSAGE` among its flags. Here `res` is 0, or -EBADFD when
+   * that ring is closed.
+   *
+   * @param address The other ring's {@linkcode Ring.address}.
+   * @param value A safe integer.
+   * @param result Any 32-bit integer.
+   * @throws {RingUnsupportedError} before Linux 5.18.
+   * @throws {RingImageError} at the submit, when no ring has that address any more.
+   */
+  prepMsgRing(address: number, value: number, result: number, userData: number): boolean {
+    checkNumber("address", address, 0x7fff_ffff);
+    if (!Number.isSafeInteger(value)) {
+      throw new TypeError(`value must be a safe integer, not ${String(value)}`);
+    }
+    if ((result | 0) !== result) {
+      throw new RangeError(`result must be a 32-bit integer, not ${String(result)}`);
+    }
+    const high = Math.floor(value / 0x8000_0000);
+    const low = value - high * 0x8000_0000;
+    if (!this.#stage(OPERATION.msgRing, address, 0, low, result, 0, userData, TAG.NONE)) {
+      return false;
+    }
+    this._queue.more(high, 0, 0, 0);
+    return true;
+  }
+
+  /**
+   * What other rings, also of other threads, send messages to by {@linkcode Ring.prepMsgRing}. From the
+   * first time that it is read, a reap looks for messages also when nothing is in flight.
+   *
+   * A message ends a wait like any completion, but a wait counts on operations only: hold a timeout in flight
+   * to wait for messages. At most 64 messages are kept until they are reaped; further ones, and what has
+   * completed after them, wait in the kernel.
+   */
+  get address(): number {
+    this.#checkOpen();
+    this._queue.receives = true;
+    return this.#ring;
   }
 
   /**
@@ -833,6 +1337,40 @@ export class Ring {
    * @returns `false` also when no operation has that userData.
    */
   prepCancel(target: number, userData: number): boolean {
+    return this.#stageTarget(OPERATION.cancel, target, 0, 0, 0, userData);
+  }
+
+  /**
+   * Asks to cancel all operations on a file; `res` is how many were found, or -ENOENT. Their own completions
+   * come in any case.
+   *
+   * @throws {RingUnsupportedError} before Linux 5.19.
+   */
+  prepCancelFile(file: RingFile, userData: number): boolean {
+    this.#checkFile(file);
+    const { reference } = file;
+    const flags = CANCEL_FLAG.ALL;
+    return this.#stage(OPERATION.cancelFile, reference, 0, 0, 0, flags, userData, TAG.NONE);
+  }
+
+  /**
+   * Asks to cancel whatever is in flight; `res` is how many operations were found, or with `all` false 0
+   * when one was. Otherwise as {@linkcode Ring.prepCancelFile}.
+   */
+  prepCancelAny(userData: number, all: boolean = true): boolean {
+    const flags = all ? CANCEL_FLAG.ALL : 0;
+    return this.#stage(OPERATION.cancelAny, 0, 0, 0, 0, flags, userData, TAG.NONE);
+  }
+
+  /** Stages an operation upon another one, which is known by its userData. */
+  #stageTarget(
+    operation: number,
+    target: number,
+    offset: number,
+    extra: number,
+    flags: number,
+    userData: number,
+  ): boolean {
     checkUserData(target);
     const slot = this._queue.findUserData(target);
     if (slot < 0) {
@@ -840,8 +1378,8 @@ export class Ring {
       return false;
     }
     const generation = this._queue.generationOfSlot(slot);
-    if (!this.#stage(OPERATION.cancel, 0, 0, slot, 0, 0, userData, TAG.NONE)) return false;
-    this._queue.more(generation, 0, 0, 0);
+    if (!this.#stage(operation, 0, offset, slot, 0, flags, userData, TAG.NONE)) return false;
+    this._queue.more(generation, 0, 0, extra);
     return true;
   }
 
@@ -885,6 +1423,7 @@ export class Ring {
     userData: number,
     tag: number,
   ): boolean {
+    if (OPERATIONS[operation].probed) this.#checkSupported(operation);
     // The kernel would refuse it, and a close would have to be done again.
     if (this.#polls) throw new RingPollError(operationName(operation));
     return this._queue.stage(operation, reference, offset, address, length, flags, userData, tag);
@@ -926,19 +1465,19 @@ export class Ring {
     return false;
   }
 
-  /** Appends a path to the incoming part of the parameter area; `false` when it is full. */
-  #putPath(name: string, path: string): boolean {
+  /** Appends a path, or a name, to the incoming part of the parameter area; `false` when it is full. */
+  #putPath(name: string, path: string, bytesMax: number = PATH_BYTES_MAX): boolean {
     if (typeof path !== "string") throw new TypeError(`${name} must be a string`);
     if (path === "") throw new TypeError(`${name} is empty`);
     if (path.includes("\0")) throw new TypeError(`${name} contains a NUL`);
     const start = this.#pathsEnd;
-    const room = Math.min(this.#paths.length - start, PATH_BYTES_MAX + 1);
+    const room = Math.min(this.#paths.length - start, bytesMax + 1);
     const target = this.#paths.subarray(start, start + room);
     const { read, written } = encoder.encodeInto(path, target);
-    if (written > PATH_BYTES_MAX || (read < path.length && room > PATH_BYTES_MAX)) {
-      throw new RangeError(`${name} is longer than ${PATH_BYTES_MAX} bytes`);
+    if (written > bytesMax || (read < path.length && room > bytesMax)) {
+      throw new RangeError(`${name} is longer than ${bytesMax} bytes`);
     }
-    if (read < path.length) return this._queue.closed ? throwClosed() : false;
+    if (read < path.length) return this.#noRoom();
     this.#pathsEnd = start + written;
     return true;
   }
@@ -949,6 +1488,7 @@ export class Ring {
     this.#special[slot] = undefined;
     switch (operation) {
       case OPERATION.openat:
+      case OPERATION.openat2:
         if (res === undefined || res < 0) this.#filesTaken--;
         else this.#addFile(res, special as string);
         break;
@@ -958,6 +1498,10 @@ export class Ring {
         else this.#removeFile(file);
         break;
       }
+      case OPERATION.readv:
+      case OPERATION.writev:
+        for (const { buffer } of special as readonly RingVector[]) this._queue.letGo(buffer.index);
+        break;
       case OPERATION.statx:
       case OPERATION.fstatx:
         if (res === 0) (special as StatxResult).fill(this.#results, slot * RESULT_BYTES);
@@ -1446,19 +1990,26 @@ export class Ring {
     );
   }
 
-  #checkFlags(operation: number, flags: number): void {
+  /** The parameter area has no room for what an operation needs there. */
+  #noRoom(): boolean {
+    this.#checkOpen();
+    return false;
+  }
+
+  #checkFlags(operation: number, flags: number, what: string = "flags"): void {
     const row = OPERATIONS[operation];
     if (!flagsAllowed(operation, flags)) {
       throw new RangeError(
-        `flags of ${row.name} must be of 0x${row.opFlags.toString(16)}, not ${flags}`,
+        `${what} of ${row.name} must be of 0x${row.opFlags.toString(16)}, not ${flags}`,
       );
     }
   }
 
   #checkSupported(operation: number): void {
     if (this.#probeRows()[operation]) return;
-    const row = OPERATIONS[operation];
-    throw new RingUnsupportedError(row.name, row.since);
+    const { name, since, pinnedSince } = OPERATIONS[operation];
+    if (since !== SINCE_LEAST) throw new RingUnsupportedError(name, since);
+    throw new RingUnsupportedError(name, pinnedSince, " of pinned memory, which a worker needs,");
   }
 
   #check(result: number, what: string): void {
@@ -1474,13 +2025,12 @@ function namesOf(flags: Readonly<Record<string, number>>, value: number): string
 
 const RESOLVED = Promise.resolve();
 const encoder = new TextEncoder();
+/** What the least kernel has is not asked for. */
+const SINCE_LEAST = OPERATIONS[OPERATION.nop].since;
+const RESOLVE_ALL = Object.values(RESOLVE_FLAG).reduce((all, bit) => all | bit, 0);
 const STATX_ALL = STATX_MASK.BASIC_STATS | STATX_MASK.BTIME | STATX_MASK.DIOALIGN;
 /** Links are made by chains, so that none is left open. */
 const NEXT_FLAGS = SQE_FLAG.ASYNC | SQE_FLAG.IO_DRAIN;
-
-function throwClosed(): never {
-  throw new RingClosedError();
-}
 
 function checkNumber(name: string, value: number, max: number = Number.MAX_SAFE_INTEGER): void {
   if (typeof value !== "number") {
@@ -1488,6 +2038,20 @@ function checkNumber(name: string, value: number, max: number = Number.MAX_SAFE_
   }
   if (!Number.isInteger(value) || value < 0 || value > max) {
     throw new RangeError(`${name} must be an integer from 0 to ${max}, not ${value}`);
+  }
+}
+
+/** Of an operation whose flags are one of some values. */
+function checkValue(name: string, operation: number, value: number): void {
+  if (!flagsAllowed(operation, value)) {
+    const { opValues } = OPERATIONS[operation];
+    throw new RangeError(`${name} must be one of ${opValues.join(", ")}, not ${String(value)}`);
+  }
+}
+
+function checkBits(name: string, bits: number, allowed: number): void {
+  if (bits !== bits >>> 0 || (bits & ~allowed) !== 0) {
+    throw new RangeError(`${name} must be of 0x${allowed.toString(16)}, not ${String(bits)}`);
   }
 }
 

@@ -5,12 +5,13 @@
  */
 
 import { errnoName } from "../abi/errno.ts";
-import { FILE_NONE, OPERATIONS, SQE_FLAG } from "../abi/generated.ts";
+import { FILE_NONE, type ImageField, OPERATIONS, SQE_FLAG } from "../abi/generated.ts";
 import {
   FLAGS_SHIFT,
   IMAGE_WORDS,
   WORD_ADDR,
   WORD_ADDR2,
+  WORD_ADDR_HIGH,
   WORD_EXTRA,
   WORD_FILE,
   WORD_HEAD,
@@ -24,27 +25,33 @@ import {
 /** Gets each line of a trace, without its end. */
 export type TraceSink = (line: string) => void;
 
+/** The word of each field, and its high word where there is one. */
+const WORDS: Readonly<Record<ImageField, readonly [number, number?]>> = {
+  offset: [WORD_OFFSET, WORD_OFFSET_HIGH],
+  addr: [WORD_ADDR, WORD_ADDR_HIGH],
+  length: [WORD_LENGTH],
+  addr2: [WORD_ADDR2],
+  length2: [WORD_LENGTH2],
+  extra: [WORD_EXTRA],
+};
+
 /** `sqe read_fixed userData=3 file=0x10 offset=4096 addr=0 length=4096` */
 export function traceSubmission(images: Int32Array, at: number, userData: number): string {
   const image = new Uint32Array(images.buffer, images.byteOffset + 4 * at, IMAGE_WORDS);
   const head = image[WORD_HEAD];
   const row = OPERATIONS[head & 0xff];
   let line = `sqe ${row.name} userData=${userData}`;
-  const add = (name: string, value: number, wanted: boolean) => {
-    if (wanted) line += ` ${name}=${value}`;
-  };
   if (row.file !== "none" && row.file !== "cwd" && image[WORD_FILE] !== FILE_NONE) {
-    line += ` file=0x${image[WORD_FILE].toString(16)}`;
+    line += ` ${row.file === "ring" ? "ring" : "file"}=0x${image[WORD_FILE].toString(16)}`;
   }
-  const offset = image[WORD_OFFSET] + image[WORD_OFFSET_HIGH] * 0x1_0000_0000;
-  add("offset", offset, row.offset === "number");
-  add("addr", image[WORD_ADDR], row.addr === "arena" || row.addr === "number");
-  add("target", image[WORD_ADDR], row.addr === "target");
-  add("path", image[WORD_ADDR], row.addr === "path");
-  add("length", image[WORD_LENGTH], row.length === "number" || row.addr === "path");
-  add("path2", image[WORD_ADDR2], row.addr2 === "path");
-  add("length2", image[WORD_LENGTH2], row.addr2 === "path");
-  add("extra", image[WORD_EXTRA], row.extra === "number");
+  for (const [field, label] of row.fields) {
+    const low = image[WORDS[field][0]];
+    const high = WORDS[field][1];
+    // Of another operation the slot says enough; a message has 31 bits in its low word.
+    const unit = label === "message" ? 0x8000_0000 : 0x1_0000_0000;
+    const more = high === undefined || label === "target" ? 0 : image[high] * unit;
+    line += ` ${label}=${label === "file2" ? `0x${low.toString(16)}` : low + more}`;
+  }
   const opFlags = image[WORD_OP_FLAGS];
   if (opFlags !== 0) line += ` op_flags=0x${opFlags.toString(16)}`;
   const sqeFlags = head >>> FLAGS_SHIFT;

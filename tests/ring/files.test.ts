@@ -92,7 +92,7 @@ describe("ring data", { skip: skipRing }, () => {
       () => ring.prepRead(file, buffer, 0, 7, 0, 1, RW_FLAG.DSYNC),
       /flags of read must/,
     );
-    assert.throws(() => ring.prepWrite(file, buffer, 0, 7, 0, 1, 0x40), /flags of write must/);
+    assert.throws(() => ring.prepWrite(file, buffer, 0, 7, 0, 1, 0x100), /flags of write must/);
     assert.equal(ring.inFlight, 0);
   });
 
