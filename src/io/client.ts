@@ -415,7 +415,8 @@ export class ClientIo implements Io {
   }
   createDirectories(path: string): string[] {
     this._check();
-    return this.driver.createDirectories(this._path(path, "write"));
+    // What is made is read and synced afterwards: without that permission nothing shall be made.
+    return this.driver.createDirectories(this._path(path, "both"));
   }
 
   poll(): number {

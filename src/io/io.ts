@@ -306,7 +306,10 @@ export interface Io {
 
   /** Without `.` and `..`, in no order. Throws {@linkcode IoError}. */
   listDirectory(path: string): IoDirectoryEntry[];
-  /** Makes a directory and its parents; returns those it made, outermost first. Throws {@linkcode IoError}. */
+  /**
+   * Makes a directory and its parents; returns those it made, outermost first. Under Deno it needs the
+   * permission to read, too. Throws {@linkcode IoError}.
+   */
   createDirectories(path: string): string[];
 
   /** Submits what is staged and drains completions of all clients, without blocking; returns how many are this client's. */

@@ -79,7 +79,7 @@ function suite(ask: Ask): void {
         read("/a"),
         read(""),
         read(""),
-        2,
+        read("/x/y"),
         read("/w"),
         read("/a"),
         0,
@@ -102,7 +102,7 @@ function suite(ask: Ask): void {
         `--allow-read=${d}/out`,
         `--allow-read=${d}/b`,
         `--allow-read=${d}/out`,
-        `--allow-write=${d}/other`,
+        `--allow-read=${d}/other`,
         0,
       ]);
     }));
@@ -110,7 +110,8 @@ function suite(ask: Ask): void {
   it("parents that are missing need the permission too", () =>
     inScratch(async (d) => {
       const wanted = `${d}/x/y/z`;
-      const answers = await ask([`--allow-write=${wanted}`], [`directories:${wanted}`]);
+      const rights = [`--allow-read=${d}`, `--allow-write=${wanted}`];
+      const answers = await ask(rights, [`directories:${wanted}`]);
       assert.deepEqual(answers, [`--allow-write=${d}/x/y`]);
       assert.deepEqual(readdirSync(d), []);
     }));
