@@ -43,18 +43,24 @@ export function runProgram(
       ...rights,
     ]
     : [];
-  const [command, ...rest] = [...launcher, process.execPath, ...runtime, path, ...args];
+  const places = home === undefined ? {} : { HOME: home, DENO_DIR: join(home, ".deno") };
+  return runCommand([...launcher, process.execPath, ...runtime, path, ...args], ROOT, {
+    ...places,
+    ...env,
+  });
+}
+
+/** Runs a command, without input. Kills it after a minute. */
+export function runCommand(
+  [command, ...rest]: readonly string[],
+  cwd: string,
+  env: Record<string, string | undefined>,
+): Promise<Run> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, rest, {
-      cwd: ROOT,
+      cwd,
       stdio: ["ignore", "pipe", "pipe"],
-      env: defined({
-        ...process.env,
-        NO_COLOR: "1",
-        URING_LIBRARY: undefined,
-        ...(home === undefined ? {} : { HOME: home, DENO_DIR: join(home, ".deno") }),
-        ...env,
-      }),
+      env: defined({ ...process.env, NO_COLOR: "1", URING_LIBRARY: undefined, ...env }),
     });
     const timer = setTimeout(() => child.kill("SIGKILL"), 60_000);
     const run: Run = { status: null, stdout: "", stderr: "" };
@@ -102,13 +108,25 @@ export function asUser(memlockBytes: number): readonly string[] {
   const limit = ["prlimit", `--memlock=${memlockBytes}:${memlockBytes}`];
   if (process.getuid?.() !== 0) return limit;
   const rights = "-all,+dac_override,+dac_read_search";
-  return [
-    "setpriv",
-    "--reuid=65534",
-    "--regid=65534",
-    "--clear-groups",
-    `--inh-caps=${rights}`,
-    `--ambient-caps=${rights}`,
-    ...limit,
-  ];
+  return [...becoming(otherUser()), `--inh-caps=${rights}`, `--ambient-caps=${rights}`, ...limit];
+}
+
+/** As {@linkcode asUser}, but a user with no right at all beyond those of the files' modes. */
+export function asStranger(user: number, memlockBytes: number): readonly string[] {
+  const limit = ["prlimit", `--memlock=${memlockBytes}:${memlockBytes}`];
+  if (process.getuid?.() !== 0) return limit;
+  return [...becoming(user), "--inh-caps=-all", "--bounding-set=-all", ...limit];
+}
+
+const becoming = (user: number) => [
+  "setpriv",
+  `--reuid=${user}`,
+  `--regid=${user}`,
+  "--clear-groups",
+];
+
+let users = 0;
+/** A user that nobody else is: what is locked counts for all processes of a user together. */
+export function otherUser(): number {
+  return 100_000 + (process.pid % 60_000) * 16 + users++ % 16;
 }

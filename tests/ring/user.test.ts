@@ -1,0 +1,75 @@
+/**
+ * The ring's own tests once more, as an ordinary user who may lock 8 MiB of memory, which is what most
+ * systems allow: what passes as root only would show here. Each file is run under the runtime of this one,
+ * by a user of its own, since locked memory is counted for each user and given back late.
+ */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { chmodSync, chownSync, copyFileSync, cpSync, mkdirSync, readdirSync } from "node:fs";
+import { basename, join } from "node:path";
+import process from "node:process";
+import { describe, it } from "node:test";
+import { asStranger, hasCommand, otherUser, runCommand } from "../support/program.ts";
+import { inScratch, isDeno, ROOT, skipRing } from "../support/ring.ts";
+import { skipUnless } from "../support/skip.ts";
+
+const MEMLOCK_BYTES = 8 << 20;
+const FILES = ["calls", "files", "queue", "registration", "threads", "waiting"];
+const isRoot = process.getuid?.() === 0;
+const skip = skipRing ||
+  skipUnless(hasCommand("prlimit") && (!isRoot || hasCommand("setpriv")), "no setpriv and prlimit");
+
+/** Whether any user can read the checkout, and run the runtime from where it is. */
+function isOpenToAll(user: number): boolean {
+  const [command, ...rest] = asStranger(user, MEMLOCK_BYTES);
+  const files = `test -r "${ROOT}/build/liburing-io.so" -a -x "${process.execPath}"`;
+  return spawnSync(command, [...rest, "sh", "-c", files]).status === 0;
+}
+
+/** What these tests need of the checkout, where everybody can read it: its root, and the runtime. */
+function copyOut(to: string): [string, string] {
+  const root = join(to, "checkout");
+  mkdirSync(root);
+  for (const name of readdirSync(ROOT)) {
+    if (/^(src|tests|build|examples|[\w.]+\.(ts|json|toml))$/.test(name)) {
+      cpSync(join(ROOT, name), join(root, name), { recursive: true });
+    }
+  }
+  const runtime = join(to, basename(process.execPath));
+  copyFileSync(process.execPath, runtime);
+  chmodSync(runtime, 0o755);
+  chmodSync(to, 0o755);
+  return [root, runtime];
+}
+
+describe("ring of an ordinary user", { skip }, () => {
+  for (const name of FILES) {
+    it(`passes ${name}.test.ts with 8 MiB of locked memory`, () =>
+      inScratch(async (directory) => {
+        const user = isRoot ? otherUser() : process.getuid!();
+        let [root, runtime] = [ROOT, process.execPath];
+        if (!isOpenToAll(user)) [root, runtime] = copyOut(directory);
+        const home = join(directory, "home");
+        mkdirSync(home);
+        if (isRoot) chownSync(home, user, user);
+        chmodSync(directory, 0o755);
+        const file = `./tests/ring/${name}.test.ts`;
+        const command = isDeno
+          ? ["test", "--allow-all", "--no-check", "--no-remote", "--cached-only", file]
+          : ["test", "--timeout=120000", file];
+        const env = {
+          HOME: home,
+          TMPDIR: home,
+          DENO_DIR: join(home, ".deno"),
+          URING_SCRATCH: undefined,
+          URING_TEST_FULL: undefined,
+        };
+        const launcher = asStranger(user, MEMLOCK_BYTES);
+        const run = await runCommand([...launcher, runtime, ...command], root, env);
+        const output = run.stdout + run.stderr;
+        assert.equal(run.status, 0, output);
+        assert.match(output, /[1-9]\d* pass/, output);
+        assert.doesNotMatch(output, /# skip/, output);
+      }));
+  }
+});
