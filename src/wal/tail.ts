@@ -13,7 +13,7 @@
  * @module
  */
 
-import { type Io, type IoBuffer, IoError, type IoFile } from "../io/io.ts";
+import { type Io, type IoBuffer, IoError, type IoFile, type IoTimer } from "../io/io.ts";
 import { Pump, type Task } from "../io/pump.ts";
 import { Disk, joinPath } from "./disk.ts";
 import { LsnTooOldError, WalCorruptionError, WalMissingError } from "./errors.ts";
@@ -222,7 +222,7 @@ class Follower implements TailFeed {
   readonly #pump: Pump;
   readonly over = false;
   #pauseMillis = POLL_MILLIS_MIN;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timer: IoTimer | undefined;
 
   constructor(marks: Marks, reader: LogReader) {
     this.#marks = marks;
@@ -257,12 +257,13 @@ class Follower implements TailFeed {
   }
 
   arm(wake: () => void): void {
-    this.#timer = setTimeout(wake, this.#pauseMillis);
+    this.#timer = this.#pump.io.after(1000 * this.#pauseMillis, wake);
     this.#pauseMillis = Math.min(2 * this.#pauseMillis, POLL_MILLIS_MAX);
   }
 
   disarm(): void {
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
+    this.#timer = undefined;
   }
 
   async close(): Promise<void> {
