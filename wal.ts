@@ -19,6 +19,7 @@ export { Wal, type WalCursor, type WalStats } from "./src/wal/wal.ts";
 export type { ReadRange } from "./src/wal/wal.ts";
 export type { CommitOptions, WalOptions } from "./src/wal/options.ts";
 export type { WalRecovery } from "./src/wal/open.ts";
+export { type LsnRange, repair, type RepairOptions, type RepairReport } from "./src/wal/repair.ts";
 export type { SnapshotFile, SnapshotManifest } from "./src/wal/snapshot.ts";
 export type { TailOptions } from "./src/wal/tail.ts";
 export type { TailState } from "./src/wal/recovery.ts";

@@ -11,6 +11,8 @@ import {
   type Command,
   DIRECTORY,
   JSON_FLAG,
+  LOCK_TIMEOUT,
+  lockTimeoutOf,
   numberOf,
   UsageError,
   type Values,
@@ -33,7 +35,6 @@ const UNIT_BYTES = 4096;
 const SEGMENT_HEADERS_BYTES = 65_536;
 const SEGMENT_BYTES_MIN = SEGMENT_HEADERS_BYTES + UNIT_BYTES;
 const SEGMENT_BYTES_MAX = 1024 ** 4;
-const LOCK_TIMEOUT_SECONDS_MAX = 86_400;
 
 /** Bytes that are read at once. */
 const READ_BYTES = 1 << 20;
@@ -60,11 +61,7 @@ export const command: Command = {
       options: ["direct", "buffered"],
       description: "How to write; by default direct where the file system allows it",
     },
-    "lock-timeout": {
-      type: "string",
-      valueHint: "SECONDS",
-      description: "How long to wait for another writer to end (5)",
-    },
+    "lock-timeout": LOCK_TIMEOUT,
     json: JSON_FLAG,
   },
   run,
@@ -79,11 +76,7 @@ async function run(values: Values): Promise<number> {
   if (segmentBytes !== undefined && segmentBytes % UNIT_BYTES !== 0) {
     throw new UsageError(`--segment-bytes is a multiple of ${UNIT_BYTES}, not ${segmentBytes}`);
   }
-  const lockTimeout = numberOf(values, "lock-timeout", {
-    least: 0,
-    most: LOCK_TIMEOUT_SECONDS_MAX,
-    whole: false,
-  });
+  const lockTimeoutMillis = lockTimeoutOf(values);
   const input = standardInput();
   const { io, frameBytes } = openWritingIo();
   if (io.backend !== "uring") {
@@ -101,7 +94,7 @@ async function run(values: Values): Promise<number> {
       commit: { maxBytes },
       ...(segmentBytes === undefined ? {} : { segmentBytes }),
       ...(values.mode === undefined ? {} : { mode: values.mode as "direct" | "buffered" }),
-      ...(lockTimeout === undefined ? {} : { lockTimeoutMillis: Math.round(lockTimeout * 1000) }),
+      ...(lockTimeoutMillis === undefined ? {} : { lockTimeoutMillis }),
     });
     reportRecovery(wal);
     return await new Append(wal, input, values.acks === true, values.json === true).run();

@@ -35,6 +35,21 @@ export const DIRECTORY = {
 /** `--json`, in every command. */
 export const JSON_FLAG = { type: "boolean", description: "Print JSON, one object a line" } as const;
 
+/** `--lock-timeout`, in every command that locks a log. */
+export const LOCK_TIMEOUT = {
+  type: "string",
+  valueHint: "SECONDS",
+  description: "How long to wait for another writer to end (5)",
+} as const;
+const LOCK_TIMEOUT_SECONDS_MAX = 86_400;
+
+/** Its value in milliseconds. */
+export function lockTimeoutOf(values: Values): number | undefined {
+  const bounds = { least: 0, most: LOCK_TIMEOUT_SECONDS_MAX, whole: false };
+  const seconds = numberOf(values, "lock-timeout", bounds);
+  return seconds === undefined ? undefined : Math.round(seconds * 1000);
+}
+
 const camelCase = (name: string) => name.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
 
 /** Parses the arguments behind a command's name. */

@@ -10,11 +10,12 @@ import { type Command, parse, UsageError, usageOf, usageOfAll } from "./argument
 import { command as cat } from "./cat.ts";
 import { command as doctor } from "./doctor.ts";
 import { inWords } from "./failure.ts";
+import { command as repair } from "./repair.ts";
 import { OutputClosedError, say, STATUS_OUTPUT_CLOSED, writeOut } from "./terminal.ts";
 import { command as tail } from "./tail.ts";
 import { command as verify } from "./verify.ts";
 
-const COMMANDS: readonly Command[] = [append, cat, tail, verify, doctor];
+const COMMANDS: readonly Command[] = [append, cat, tail, verify, repair, doctor];
 const DESCRIPTION = "A log whose records survive a power cut";
 
 /** Runs `uring` with these arguments, and gives its status. */

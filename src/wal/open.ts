@@ -310,7 +310,7 @@ function firstMeta(io: Io): Meta {
 }
 
 /** The lock of the directory; its contents are for the message only. */
-function* takeLock(
+export function* takeLock(
   disk: Disk,
   directory: string,
   deadlineMicros: number,

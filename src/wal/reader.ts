@@ -202,8 +202,11 @@ export class LogReader {
   }
 }
 
+/** Where the frames of a segment end. */
+export type SegmentEnd = Pick<SegmentScan, "path" | "offset" | "nextLsn" | "chain">;
+
 /** A segment's header names the end of the one before; where they disagree, one of them is damaged. */
-export function checkLink(before: SegmentScan, header: SegmentHeader, path: string): void {
+export function checkLink(before: SegmentEnd, header: SegmentHeader, path: string): void {
   if (before.nextLsn < header.firstLsn) {
     throw new WalCorruptionError(
       before.path,

@@ -81,7 +81,8 @@ export function* requireHeader(
   return header;
 }
 
-function newerVersion(path: string, version: number): WalCorruptionError {
+/** Another program wrote it: neither read nor changed. */
+export function newerVersion(path: string, version: number): WalCorruptionError {
   return new WalCorruptionError(
     path,
     0,

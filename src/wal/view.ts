@@ -467,7 +467,7 @@ function* lookAtMeta(
  * Nobody writes: what is read from here on is what the device has. What a killed writer left in the page
  * cache becomes durable, what a failed sync left there goes; contents do not change.
  */
-function* settle(disk: Disk, file: IoFile): Task<void> {
+export function* settle(disk: Disk, file: IoFile): Task<void> {
   try {
     yield* disk.fsync(file);
   } catch (error) {

@@ -7,7 +7,7 @@ import { isPlain, ROOT, scratch, uring } from "./support.ts";
 const folder = scratch();
 
 const MISTAKES: [string, string[], RegExp][] = [
-  ["no command", [], /name a command: append, cat, tail, verify, doctor/],
+  ["no command", [], /name a command: append, cat, tail, verify, repair, doctor/],
   ["an unknown command", ["apend"], /no command apend/],
   ["an option before the command", ["--json", "cat"], /no command --json/],
   ["no directory", ["append"], /DIR/],
@@ -51,7 +51,7 @@ test("--version prints the version of the package", async () => {
 test("--help names every command, and each command's options", async () => {
   const all = await uring(["--help"]);
   assert.equal(all.status, 0);
-  for (const name of ["append", "cat", "tail", "verify", "doctor"]) {
+  for (const name of ["append", "cat", "tail", "verify", "repair", "doctor"]) {
     assert.match(all.out, RegExp(`${name} `));
   }
   const { status, out } = await uring(["append", "--help"]);

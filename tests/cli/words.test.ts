@@ -49,7 +49,14 @@ test("the code of README.md runs, and prints what the page says", { skip }, asyn
 
 test("README.md names the commands and their options, and no others", async () => {
   const named = [...readme.matchAll(/^\| `uring (\w+)(.*?)` \|/gm)];
-  assert.deepEqual(named.map(([, name]) => name), ["append", "cat", "tail", "verify", "doctor"]);
+  assert.deepEqual(named.map(([, name]) => name), [
+    "append",
+    "cat",
+    "tail",
+    "verify",
+    "repair",
+    "doctor",
+  ]);
   for (const [, name, rest] of named) {
     const { out } = await uring([name, "--help"]);
     const options = (text: string) => [...text.matchAll(/--[a-z-]+/g)].map(String).sort();
