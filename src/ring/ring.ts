@@ -1425,7 +1425,9 @@ export class Ring {
   ): boolean {
     if (OPERATIONS[operation].probed) this.#checkSupported(operation);
     // The kernel would refuse it, and a close would have to be done again.
-    if (this.#polls) throw new RingPollError(operationName(operation));
+    if (this.#polls && operation !== OPERATION.msgRing) {
+      throw new RingPollError(operationName(operation));
+    }
     return this._queue.stage(operation, reference, offset, address, length, flags, userData, tag);
   }
 

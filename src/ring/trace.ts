@@ -5,7 +5,27 @@
  */
 
 import { errnoName } from "../abi/errno.ts";
-import { FILE_NONE, type ImageField, OPERATIONS, SQE_FLAG } from "../abi/generated.ts";
+import {
+  AT_FLAG,
+  CANCEL_FLAG,
+  CQE_FLAG,
+  FADVISE_FLAG,
+  FALLOCATE_FLAG,
+  FILE_NONE,
+  FSYNC_FLAG,
+  type ImageField,
+  MADVISE_FLAG,
+  OPEN_FLAG,
+  OPERATIONS,
+  POLL_FLAG,
+  RENAME_FLAG,
+  RW_FLAG,
+  SPLICE_FLAG,
+  SQE_FLAG,
+  SYNC_RANGE_FLAG,
+  TIMEOUT_FLAG,
+  XATTR_FLAG,
+} from "../abi/generated.ts";
 import {
   FLAGS_SHIFT,
   IMAGE_WORDS,
@@ -35,7 +55,38 @@ const WORDS: Readonly<Record<ImageField, readonly [number, number?]>> = {
   extra: [WORD_EXTRA],
 };
 
-/** `sqe read_fixed userData=3 file=0x10 offset=4096 addr=0 length=4096` */
+type Names = Readonly<Record<string, number>>;
+
+/** What the bits of `op_flags` are, by operation. */
+const OP_FLAGS: Readonly<Record<string, Names>> = {
+  read: RW_FLAG,
+  write: RW_FLAG,
+  read_fixed: RW_FLAG,
+  write_fixed: RW_FLAG,
+  readv: RW_FLAG,
+  writev: RW_FLAG,
+  fsync: FSYNC_FLAG,
+  sync_file_range: SYNC_RANGE_FLAG,
+  openat: OPEN_FLAG,
+  openat2: OPEN_FLAG,
+  statx: AT_FLAG,
+  fstatx: AT_FLAG,
+  unlinkat: AT_FLAG,
+  renameat: RENAME_FLAG,
+  fadvise: FADVISE_FLAG,
+  madvise: MADVISE_FLAG,
+  setxattr: XATTR_FLAG,
+  fsetxattr: XATTR_FLAG,
+  splice: SPLICE_FLAG,
+  poll_add: POLL_FLAG,
+  timeout: TIMEOUT_FLAG,
+  timeout_update: TIMEOUT_FLAG,
+  link_timeout: TIMEOUT_FLAG,
+  cancel_file: CANCEL_FLAG,
+  cancel_any: CANCEL_FLAG,
+};
+
+/** `sqe write_fixed userData=3 file=0x10 offset=4096 addr=0 length=4096 op_flags=DSYNC flags=IO_LINK` */
 export function traceSubmission(images: Int32Array, at: number, userData: number): string {
   const image = new Uint32Array(images.buffer, images.byteOffset + 4 * at, IMAGE_WORDS);
   const head = image[WORD_HEAD];
@@ -50,12 +101,13 @@ export function traceSubmission(images: Int32Array, at: number, userData: number
     // Of another operation the slot says enough; a message has 31 bits in its low word.
     const unit = label === "message" ? 0x8000_0000 : 0x1_0000_0000;
     const more = high === undefined || label === "target" ? 0 : image[high] * unit;
-    line += ` ${label}=${label === "file2" ? `0x${low.toString(16)}` : low + more}`;
+    line += ` ${label}=${valueOf(row.name, label, low, low + more)}`;
   }
   const opFlags = image[WORD_OP_FLAGS];
-  if (opFlags !== 0) line += ` op_flags=0x${opFlags.toString(16)}`;
+  if (row.opValues.length > 0) line += ` advice=${nameOf(OP_FLAGS[row.name] ?? {}, opFlags)}`;
+  else if (opFlags !== 0) line += ` op_flags=${flagNames(OP_FLAGS[row.name] ?? {}, opFlags)}`;
   const sqeFlags = head >>> FLAGS_SHIFT;
-  if (sqeFlags !== 0) line += ` flags=${flagNames(sqeFlags)}`;
+  if (sqeFlags !== 0) line += ` flags=${flagNames(SQE_FLAG, sqeFlags)}`;
   return line;
 }
 
@@ -63,11 +115,33 @@ export function traceSubmission(images: Int32Array, at: number, userData: number
 export function traceCompletion(userData: number, res: number, flags: number): string {
   let line = `cqe userData=${userData} res=${res}`;
   if (res < 0) line += ` ${errnoName(-res)}`;
-  if (flags !== 0) line += ` flags=0x${flags.toString(16)}`;
+  if (flags !== 0) line += ` flags=${flagNames(CQE_FLAG, flags)}`;
   return line;
 }
 
-function flagNames(flags: number): string {
-  return Object.entries(SQE_FLAG).filter(([, bit]) => (flags & bit) !== 0)
-    .map(([name]) => name).join("|");
+function valueOf(operation: string, label: string, low: number, value: number): string {
+  if (label === "file2") return `0x${low.toString(16)}`;
+  // The kernel has the mode of an fallocate where others have their length.
+  if (operation === "fallocate" && label === "length" && low !== 0) {
+    return flagNames(FALLOCATE_FLAG, low);
+  }
+  return `${value}`;
+}
+
+/** `DSYNC|HIPRI`; bits without a name as one number at the end. */
+function flagNames(names: Names, flags: number): string {
+  const found: string[] = [];
+  let rest = flags;
+  for (const [name, bit] of Object.entries(names)) {
+    if ((rest & bit) === 0) continue;
+    found.push(name);
+    rest &= ~bit;
+  }
+  if (rest !== 0) found.push(`0x${(rest >>> 0).toString(16)}`);
+  return found.join("|");
+}
+
+/** Of what is no set of bits. */
+function nameOf(names: Names, value: number): string {
+  return Object.keys(names).find((name) => names[name] === value) ?? `${value}`;
 }

@@ -4,8 +4,16 @@
  */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { Ring, RingClosedError } from "../../ring.ts";
-import { finishAll, skipRing, withRing } from "../support/ring.ts";
+import {
+  FADVISE_FLAG,
+  FALLOCATE_FLAG,
+  FSYNC_FLAG,
+  OPEN_FLAG,
+  Ring,
+  RingClosedError,
+  RW_FLAG,
+} from "../../ring.ts";
+import { finishAll, inScratch, skipRing, withRing } from "../support/ring.ts";
 
 describe("ring queue", { skip: skipRing }, () => {
   it("completes a NOP with its userData", () =>
@@ -178,6 +186,62 @@ describe("ring queue", { skip: skipRing }, () => {
       finishAll(ring);
       assert.equal(lines.length, 2);
     }));
+});
+
+/** Each line of what one body prepares and a submit brings. */
+const traced = async (body: (ring: Ring, directory: string) => void): Promise<string[]> =>
+  await inScratch((directory) =>
+    withRing({}, (ring) => {
+      const lines: string[] = [];
+      ring.trace((line) => lines.push(line));
+      body(ring, directory);
+      finishAll(ring);
+      return lines.map((line) => line.replaceAll(directory, "."));
+    })
+  );
+
+describe("ring trace", { skip: skipRing }, () => {
+  it("has names for operations, flags, advice and errors", async () => {
+    const lines = await traced((ring, directory) => {
+      const { RDWR, CREAT } = OPEN_FLAG;
+      const { PUNCH_HOLE, KEEP_SIZE } = FALLOCATE_FLAG;
+      ring.prepOpenat(`${directory}/data`, RDWR | CREAT, 0o644, 1);
+      ring.submitAndWait(1);
+      ring.reap();
+      const file = ring.file(ring.completions.res[0]);
+      const buffer = ring.buffers.acquire()!;
+      ring.beginChain(2);
+      ring.prepWriteFixed(file, buffer, 0, 4096, 8192, 2, RW_FLAG.DSYNC | RW_FLAG.SYNC);
+      ring.prepFsync(file, 3, FSYNC_FLAG.DATASYNC);
+      ring.prepFadvise(file, 0, 0, FADVISE_FLAG.DONTNEED, 4);
+      ring.prepUnlinkat(`${directory}/not there`, 5);
+      ring.prepFallocate(file, PUNCH_HOLE | KEEP_SIZE, 0, 2 ** 33, 6);
+      finishAll(ring);
+    });
+    const [open, opened, ...others] = lines;
+    assert.match(open, /^sqe openat userData=1 .*op_flags=RDWR\|CREAT$/);
+    const reference = Number(/^cqe userData=1 res=(\d+)$/.exec(opened)![1]).toString(16);
+    const submitted = others.filter((line) => line.startsWith("sqe"));
+    assert.equal(
+      submitted[0],
+      `sqe write_fixed userData=2 file=0x${reference} offset=8192 addr=0 length=4096 ` +
+        "op_flags=DSYNC|SYNC flags=IO_LINK",
+    );
+    assert.match(submitted[1], /^sqe fsync userData=3 .* op_flags=DATASYNC$/);
+    assert.match(submitted[2], /^sqe fadvise userData=4 .* advice=DONTNEED$/);
+    assert.match(submitted[3], /^sqe unlinkat userData=5 /);
+    assert.match(submitted[4], /^sqe fallocate userData=6 .* addr=8589934592 /);
+    assert.match(submitted[4], / length=KEEP_SIZE\|PUNCH_HOLE$/);
+    assert.equal(submitted.length, 5);
+    const completed = others.filter((line) => line.startsWith("cqe")).sort();
+    assert.deepEqual(completed, [
+      "cqe userData=2 res=4096",
+      "cqe userData=3 res=0",
+      "cqe userData=4 res=0",
+      "cqe userData=5 res=-2 ENOENT",
+      "cqe userData=6 res=0",
+    ]);
+  });
 });
 
 describe("ring chains", { skip: skipRing }, () => {
