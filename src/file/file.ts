@@ -34,6 +34,20 @@ export interface FileWriteOptions {
   dsync?: boolean;
 }
 
+/**
+ * Who wants to know what is written by a file, beside those who wait for the promises.
+ *
+ * @internal
+ */
+export interface FileWatcher {
+  /** A write goes out; gives the number that its end comes with. */
+  writeStarted(offset: number, length: number): number;
+  /** It has ended, and what it has written ends at `reached`, 0 for nothing. */
+  writeEnded(stamp: number, reached: number, failed: boolean): void;
+  /** The file was cut or extended to `size`; or, when not `exact`, to that at least. */
+  resized(size: number, exact: boolean): void;
+}
+
 interface Driven {
   readonly transfers: Transfers;
   /** Files that are open on it. */
@@ -67,6 +81,7 @@ export class File implements AsyncDisposable {
   readonly #borrowed: boolean;
   readonly #owner: Owner;
   #inFlight = 0;
+  #watcher: FileWatcher | undefined;
   #closing: Promise<void> | undefined;
   #idle: (() => void) | undefined;
 
@@ -76,7 +91,7 @@ export class File implements AsyncDisposable {
     this.#driven = driven;
     this.#borrowed = borrowed;
     const unitBytes = ioFile.options.direct ? Math.max(1, io.alignment(ioFile).offset) : 1;
-    this.#owner = { file: ioFile, unitBytes, ended: () => this.#ended() };
+    this.#owner = { file: ioFile, unitBytes, ended: (operation) => this.#ended(operation) };
   }
 
   /**
@@ -107,6 +122,34 @@ export class File implements AsyncDisposable {
   /** The absolute path that it was opened by. */
   get path(): string {
     return this.ioFile.path;
+  }
+
+  /** Operations whose promises have not settled. */
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  /**
+   * Tells somebody of every write from now on; `undefined` ends that.
+   *
+   * @internal
+   */
+  watch(watcher: FileWatcher | undefined): void {
+    this.#watcher = watcher;
+  }
+
+  /** @internal */
+  get watched(): boolean {
+    return this.#watcher !== undefined;
+  }
+
+  /**
+   * Blocks until an operation of the files of this `Io` has ended, or the time is over.
+   *
+   * @internal
+   */
+  park(timeoutMicros: number): void {
+    this.#driven.transfers.park(timeoutMicros);
   }
 
   /** Whether `close` was called. */
@@ -248,11 +291,25 @@ export class File implements AsyncDisposable {
 
   #start<T>(operation: Operation, signal?: AbortSignal): Promise<T> {
     this.#inFlight++;
+    if (this.#watcher !== undefined && operation.kind === Kind.write) {
+      operation.stamp = this.#watcher.writeStarted(operation.offset, operation.length);
+    }
     return this.#driven.transfers.start(operation, signal);
   }
 
-  #ended(): void {
+  #ended(operation: Operation): void {
+    if (this.#watcher !== undefined) this.#tell(this.#watcher, operation);
     if (--this.#inFlight === 0) this.#idle?.();
+  }
+
+  #tell(watcher: FileWatcher, operation: Operation): void {
+    const { kind, offset, length, done, succeeded, signal } = operation;
+    if (kind === Kind.write) {
+      // Of one that was aborted nobody knows how far it came.
+      const moved = signal?.aborted === true ? length : done;
+      watcher.writeEnded(operation.stamp, moved > 0 ? offset + moved : 0, !succeeded);
+    } else if (kind === Kind.truncate && succeeded) watcher.resized(offset, true);
+    else if (kind === Kind.allocate && succeeded) watcher.resized(offset + length, false);
   }
 
   async #close(): Promise<void> {

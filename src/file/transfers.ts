@@ -50,8 +50,8 @@ export interface Owner {
   readonly file: IoFile;
   /** Alignment that the file needs, 1 without direct I/O. */
   readonly unitBytes: number;
-  /** An operation of it has ended. */
-  ended(): void;
+  /** An operation of it has ended, and is used again after this. */
+  ended(operation: Operation): void;
 }
 
 /** An operation; they are used again and again. */
@@ -74,6 +74,10 @@ export class Operation {
   onAbort: (() => void) | undefined;
   /** The promise is settled; what is in flight ends by itself. */
   settled = false;
+  /** It was done as a whole. */
+  succeeded = false;
+  /** What the watcher of the file calls it. */
+  stamp = 0;
 }
 
 // One executor for all promises: nothing but the promise is made for an operation.
@@ -99,7 +103,8 @@ export class Transfers {
   private _failure: { error: unknown } | undefined;
 
   constructor(io: Io) {
-    this.io = io.client("files");
+    // One operation is theirs, so that they go on whatever other users do.
+    this.io = io.client("files", Math.min(1, io.available));
     this.pump = new Pump(
       this.io,
       HANDLES,
@@ -114,6 +119,12 @@ export class Transfers {
     this.io[Symbol.dispose]();
   }
 
+  /** Blocks until an operation has ended, or the time is over. */
+  park(timeoutMicros: number): void {
+    if (this._waiting.length > 0) this._submitWaiting();
+    this.pump.park(timeoutMicros);
+  }
+
   /** An operation to fill in, for {@linkcode Transfers.start}. */
   operation(kind: number, owner: Owner): Operation {
     const operation = this._unused.pop() ?? new Operation();
@@ -122,6 +133,7 @@ export class Transfers {
     operation.done = 0;
     operation.retries = 0;
     operation.settled = false;
+    operation.succeeded = false;
     return operation;
   }
 
@@ -256,8 +268,7 @@ export class Transfers {
     if (res === -EINTR || res === -EAGAIN) return this._again(operation, res);
     if (res < 0) return this._fail(operation, res);
     if (kind > Kind.write) {
-      operation.resolve((kind === Kind.stat ? operation.stat : undefined) as never);
-      return operation.settled = true;
+      return this._resolve(operation, kind === Kind.stat ? operation.stat : undefined);
     }
     if (kind === Kind.read) {
       if (res > 0) {
@@ -274,7 +285,12 @@ export class Transfers {
       operation.done += progress;
       if (operation.done < operation.length) return false;
     }
-    operation.resolve(operation.done as never);
+    return this._resolve(operation, operation.done);
+  }
+
+  private _resolve(operation: Operation, value: unknown): true {
+    operation.resolve(value as never);
+    operation.succeeded = true;
     return operation.settled = true;
   }
 
@@ -295,6 +311,7 @@ export class Transfers {
     const { owner, buffer, signal, onAbort } = operation;
     if (buffer !== undefined) this._giveBuffer(buffer);
     if (onAbort !== undefined) signal!.removeEventListener("abort", onAbort);
+    owner.ended(operation);
     operation.bytes = NOTHING;
     operation.buffer =
       operation.stat =
@@ -302,7 +319,6 @@ export class Transfers {
       operation.onAbort =
         undefined;
     this._unused.push(operation);
-    owner.ended();
   }
 
   private _takeBuffer(bytes: number): IoBuffer | undefined {

@@ -13,9 +13,17 @@
  */
 
 import { CompletionArray } from "../abi/completions.ts";
+import { errnoText } from "../abi/errno.ts";
 import { bytesOf, checkOffset } from "../file/bytes.ts";
 import type { File } from "../file/file.ts";
-import { type Io, type IoBuffer, IoFullError, IoUsageError } from "../io/io.ts";
+import {
+  type Io,
+  type IoBuffer,
+  type IoFile,
+  IoFullError,
+  type IoStat,
+  IoUsageError,
+} from "../io/io.ts";
 import {
   BadFdError,
   BufferExhaustedError,
@@ -36,15 +44,21 @@ export interface StorageIo extends Disposable {
   readonly pendingCount: number;
 
   /**
-   * Registers an open file. It must not be closed otherwise while it is registered.
+   * Registers an open file. It must not be closed otherwise while it is registered. Its own writes and
+   * truncations go on being possible: a `submitDatasync` covers the writes that were begun before, and
+   * appends go behind them. What is written by hand, by `io.writeAt(file.ioFile, …)`, is not known here.
+   *
+   * A number is a descriptor that something else opened, where the runtime's numbers are the kernel's
+   * (under Bun, on Linux). It is duplicated: close your own when you like.
    *
    * @throws {QueueFullError} when the table of files is full.
-   * @throws {BadFdError} when it is no open file of `io`.
+   * @throws {BadFdError} when it is no open file of `io`, registered already, or no descriptor of a file.
+   * @throws {BusyError} when operations of the file are in flight.
    * @throws {StorageIoError} when its size cannot be found out.
    */
-  registerFd(file: File): IoFd;
+  registerFd(file: File | number): IoFd;
   /**
-   * Closes the file.
+   * Closes the file; of a descriptor, the duplicate.
    *
    * @throws {BusyError} when something is pending on it.
    */
@@ -52,7 +66,7 @@ export interface StorageIo extends Disposable {
 
   /**
    * Writes `data` at `offset`; the result is its length. The data is copied. Overlapping writes that are
-   * pending together have no order.
+   * pending together have no order. Not on a file that was opened to append.
    *
    * @throws {BufferExhaustedError} when the data does not fit the free buffers.
    * @throws {QueueFullError} when as many tokens are pending as there can be.
@@ -81,8 +95,6 @@ export interface StorageIo extends Disposable {
   wait(): Promise<void>;
   /**
    * Blocks until what is pending has ended, closes the registered files, and gives everything back.
-   *
-   * @throws {BusyError} when other users hold all operations of the `Io`.
    */
   close(): void;
 }
@@ -112,8 +124,8 @@ const EBADF = 9;
 const ECANCELED = 125;
 /** EINTR, EAGAIN, and writes without progress, before a chunk counts as failed. */
 const RETRIES_MAX = 100;
-/** Until it is tried again while other users of the `Io` have taken all of its operations. */
-const RETRY_MILLIS = 1;
+/** Operations that no other user of the `Io` can take, so that this goes on whatever they do. */
+const RESERVED = 1;
 const NONE = -1;
 
 class Registered {
@@ -127,6 +139,8 @@ class Registered {
   /** Tokens of writes, and of everything, that have not ended. */
   writes = 0;
   pending = 0;
+  /** Of the writes: those of the `File` itself. */
+  foreign = 0;
   /** Chunks of appends: the first is the one to write next, or being written. */
   headChunk = NONE;
   tailChunk = NONE;
@@ -135,7 +149,9 @@ class Registered {
   tailSync = NONE;
 
   constructor(
-    readonly file: File,
+    readonly ioFile: IoFile,
+    /** Unless it is an adopted descriptor. */
+    readonly file: File | undefined,
     readonly fd: number,
     /** Alignment of offsets and lengths, 1 without direct I/O. */
     readonly unitBytes: number,
@@ -202,6 +218,8 @@ export class StoragePolicy implements StorageIo {
   private _tailReadySync = NONE;
 
   private _nextToken = 1;
+  /** Called when a write of a file itself has ended. */
+  private _foreignWaiter: (() => void) | undefined;
   private _sinceFlush = 0;
 
   /** @param ownsIo The `Io` ends with this. */
@@ -212,7 +230,7 @@ export class StoragePolicy implements StorageIo {
     const bufferBytes = integer("bufferBytes", options.bufferBytes ?? BUFFER_BYTES, 1, 1 << 30);
     this.io = io;
     this._ownsIo = ownsIo;
-    this._client = io.client("storage");
+    this._client = this._openClient();
     this._bufferBytes = Math.ceil(bufferBytes / io.blockSize) * io.blockSize;
     for (let i = 0; i < buffers; i++) {
       const buffer = this._client.acquireBuffer(this._bufferBytes);
@@ -253,55 +271,106 @@ export class StoragePolicy implements StorageIo {
     this._ended = new Int32Array(tokens);
   }
 
+  private _openClient(): Io {
+    try {
+      return this.io.client("storage", RESERVED);
+    } catch (error) {
+      if (!(error instanceof IoFullError)) throw error;
+      throw new QueueFullError(`no operation of the Io is free to be reserved: ${error.message}`);
+    }
+  }
+
   get pendingCount(): number {
     return this._tokens.length - this._freeTokenCount;
   }
 
   // Files
 
-  registerFd(file: File): IoFd {
+  registerFd(file: File | number): IoFd {
     this._check();
-    if (typeof file === "number") {
-      throw new BadFdError("a number is no file: open it by File.open(path, options, storage.io)");
-    }
     const slot = this._files.indexOf(undefined);
     if (slot < 0) {
       throw new QueueFullError(`${this._files.length} files are registered, which is the limit`);
     }
-    let unitBytes = 1;
+    if (typeof file === "number") return this._register(slot, this._adopt(file), undefined);
     try {
-      const { offset } = this._client.alignment(file.ioFile);
-      if (file.ioFile.options.direct) unitBytes = Math.max(1, offset);
+      this._client.alignment(file.ioFile);
     } catch (error) {
       if (!(error instanceof IoUsageError)) throw error;
       throw new BadFdError(`this file cannot be registered: ${error.message}`);
     }
-    if (this._bufferBytes % unitBytes !== 0) {
-      throw new IoUsageError(
-        `direct I/O on ${file.path} needs buffers in multiples of ${unitBytes} bytes: open the ` +
-          "storage with such `bufferBytes`",
+    if (file.closed) throw new BadFdError(`${file.path} is closed`);
+    if (file.watched) throw new BadFdError(`${file.path} is registered already`);
+    if (file.inFlight > 0) {
+      throw new BusyError(
+        `${file.inFlight} operations are in flight on ${file.path}: await them first`,
       );
     }
-    if (this._client.available === 0) {
-      throw new QueueFullError("no operation of the Io is free to ask for the size: poll first");
-    }
-    const size = this._sizeOf(file);
-    const fd = this._generations[slot] * FILES_MAX + slot;
-    this._files[slot] = new Registered(file, fd, unitBytes, size);
-    return fd as IoFd;
+    return this._register(slot, file.ioFile, file);
   }
 
-  /** The size now: one operation, waited for; what else ends meanwhile is not lost. */
-  private _sizeOf(file: File): number {
-    const handle = this._buffers.length + this._tokens.length;
-    const stat = this._client.stat(file.ioFile, handle);
-    let res: number | undefined;
-    while (res === undefined) {
-      this._client.park();
-      res = this._take(handle);
+  private _register(slot: number, ioFile: IoFile, file: File | undefined): IoFd {
+    const client = this._client;
+    const unitBytes = ioFile.options.direct ? Math.max(1, client.alignment(ioFile).offset) : 1;
+    const fd = this._generations[slot] * FILES_MAX + slot;
+    try {
+      if (this._bufferBytes % unitBytes !== 0) {
+        throw new IoUsageError(
+          `direct I/O on ${ioFile.path} needs buffers in multiples of ${unitBytes} bytes: open the ` +
+            "storage with such `bufferBytes`",
+        );
+      }
+      const registered = new Registered(ioFile, file, fd, unitBytes, this._sizeOf(ioFile));
+      this._files[slot] = registered;
+      file?.watch({
+        writeStarted: (offset, length) => this._foreignStarted(registered, offset, length),
+        writeEnded: (stamp, reached, failed) =>
+          this._foreignEnded(registered, stamp, reached, failed),
+        resized: (size, exact) => this._resized(registered, size, exact),
+      });
+      return fd as IoFd;
+    } catch (error) {
+      if (file === undefined) this._run((handle) => client.close(ioFile, handle));
+      throw error;
     }
+  }
+
+  /** The duplicate of a descriptor. */
+  private _adopt(descriptor: number): IoFile {
+    let file!: IoFile;
+    let res: number;
+    try {
+      res = this._run((handle) => file = this._client.adoptFd(descriptor, handle));
+    } catch (error) {
+      if (!(error instanceof IoUsageError)) throw error;
+      throw new BadFdError(error.message);
+    }
+    if (res === 0) return file;
+    const why = res === -EBADF ? "there is no such descriptor" : errnoText(-res);
+    throw new BadFdError(`descriptor ${descriptor} cannot be registered: ${why}`);
+  }
+
+  private _sizeOf(file: IoFile): number {
+    let stat!: IoStat;
+    const res = this._run((handle) => stat = this._client.stat(file, handle));
     if (res < 0) throw new StorageIoError(`stat of ${file.path}`, -res);
     return stat.size;
+  }
+
+  /** One operation, waited for; what else ends meanwhile is not lost. */
+  private _run(start: (handle: number) => void): number {
+    const client = this._client;
+    while (client.available === 0) {
+      client.park();
+      this._take(NONE);
+    }
+    const handle = this._buffers.length + this._tokens.length;
+    start(handle);
+    for (;;) {
+      client.park();
+      const res = this._take(handle);
+      if (res !== undefined) return res;
+    }
   }
 
   deregisterFd(fd: IoFd): void {
@@ -309,7 +378,7 @@ export class StoragePolicy implements StorageIo {
     const registered = this._file(fd);
     if (registered.pending > 0) {
       throw new BusyError(
-        `${registered.pending} operations are pending on ${registered.file.path}: poll them first`,
+        `${registered.pending} operations are pending on ${registered.ioFile.path}: poll them first`,
       );
     }
     this._forget(registered);
@@ -319,8 +388,13 @@ export class StoragePolicy implements StorageIo {
     const slot = registered.fd % FILES_MAX;
     this._files[slot] = undefined;
     this._generations[slot]++;
+    const { file, ioFile } = registered;
     // What was written is written; a close that fails changes nothing about it.
-    registered.file.close().catch(() => {});
+    if (file === undefined) this._run((handle) => this._client.close(ioFile, handle));
+    else {
+      file.watch(undefined);
+      file.close().catch(() => {});
+    }
   }
 
   private _file(fd: IoFd): Registered {
@@ -339,6 +413,11 @@ export class StoragePolicy implements StorageIo {
     const bytes = bytesOf(data);
     const { length } = bytes;
     checkOffset(offset, length);
+    if (file.ioFile.options.append) {
+      throw new IoUsageError(
+        `${file.ioFile.path} was opened to append, where a write has no offset: use submitAppend`,
+      );
+    }
     this._checkAligned(file, offset, length);
     const chunks = Math.ceil(length / this._bufferBytes);
     this._checkRoom(chunks, length);
@@ -414,7 +493,7 @@ export class StoragePolicy implements StorageIo {
     if (offset % unitBytes === 0 && length % unitBytes === 0) return;
     throw new IoUsageError(
       `${length} bytes at ${offset} are not in multiples of ${unitBytes}, which direct I/O on ` +
-        `${file.file.path} needs`,
+        `${file.ioFile.path} needs`,
     );
   }
 
@@ -519,7 +598,7 @@ export class StoragePolicy implements StorageIo {
     const done = this._chunkDone[chunk];
     try {
       this._client.writeAt(
-        file.file.ioFile,
+        file.ioFile,
         this._buffers[chunk],
         done,
         this._chunkLength[chunk] - done,
@@ -541,7 +620,7 @@ export class StoragePolicy implements StorageIo {
   private _sync(token: number): boolean {
     if (this._client.available === 0) return false;
     try {
-      const { ioFile } = this._tokenFile[token]!.file;
+      const { ioFile } = this._tokenFile[token]!;
       this._client.fdatasync(ioFile, this._buffers.length + token);
     } catch (error) {
       if (error instanceof IoFullError) return false;
@@ -607,11 +686,43 @@ export class StoragePolicy implements StorageIo {
       file.end = Math.max(failed, file.placed);
       file.written = Math.min(file.written, file.end);
     }
-    if (file.writes === 0) {
-      if (file.failed) file.end = file.written;
-      file.failed = false;
-      file.placed = 0;
-    }
+    if (file.writes === 0) this._quiet(file);
+  }
+
+  /** No write of the file is pending: its end is known. */
+  private _quiet(file: Registered): void {
+    if (file.failed) file.end = file.written;
+    file.failed = false;
+    file.placed = 0;
+  }
+
+  // What the file does by itself
+
+  /** A write of the file goes out; it has a place among the tokens, so that syncs know what is older. */
+  private _foreignStarted(file: Registered, offset: number, length: number): number {
+    file.writes++;
+    file.foreign++;
+    file.placed = Math.max(file.placed, offset + length);
+    if (length > 0) file.end = Math.max(file.end, offset + length);
+    return this._nextToken++;
+  }
+
+  private _foreignEnded(file: Registered, stamp: number, reached: number, failed: boolean): void {
+    file.foreign--;
+    file.writes--;
+    file.written = Math.max(file.written, reached);
+    if (failed) file.failed = true;
+    this._releaseSyncs(file, stamp);
+    if (file.writes === 0) this._quiet(file);
+    this._foreignWaiter?.();
+  }
+
+  /** The file was cut or extended. What is pending keeps its place. */
+  private _resized(file: Registered, size: number, exact: boolean): void {
+    const tail = file.tailChunk;
+    const appended = tail === NONE ? 0 : this._chunkOffset[tail] + this._chunkLength[tail];
+    file.written = exact ? size : Math.max(file.written, size);
+    file.end = Math.max(exact ? size : Math.max(size, file.end), file.placed, appended);
   }
 
   /** Ends the parts of a chunk, and frees it; gives the offset where the first failed token began. */
@@ -641,7 +752,12 @@ export class StoragePolicy implements StorageIo {
   private _writeEnded(token: number): void {
     const file = this._tokenFile[token]!;
     file.writes--;
-    const number = this._tokens[token];
+    this._releaseSyncs(file, this._tokens[token]);
+    this._end(token);
+  }
+
+  /** The write of this number has ended: newer syncs that waited for no other are ready. */
+  private _releaseSyncs(file: Registered, number: number): void {
     let sync = file.headSync;
     let previous = NONE;
     while (sync !== NONE) {
@@ -654,7 +770,6 @@ export class StoragePolicy implements StorageIo {
       } else previous = sync;
       sync = next;
     }
-    this._end(token);
   }
 
   private _syncEnded(token: number, res: number): void {
@@ -721,13 +836,28 @@ export class StoragePolicy implements StorageIo {
     // Submits and waits in one call where it can.
     while (this._endedCount === 0 && this.pendingCount > 0) {
       const left = deadline === Infinity ? Infinity : deadline - client.now();
-      // Others hold all operations of the Io, and cannot give them back while this one blocks.
-      if (left <= 0 || client.inFlight === 0) break;
-      client.park(left);
-      this._take(NONE);
-      this._handOver();
+      if (left <= 0) break;
+      this._block(left);
     }
     this._turn();
+  }
+
+  /** Blocks until something has ended here, or in a file that a sync waits for, or the time is over. */
+  private _block(timeoutMicros: number): void {
+    const client = this._client;
+    if (client.inFlight > 0) {
+      client.park(timeoutMicros);
+      this._take(NONE);
+    } else this._foreign()?.park(timeoutMicros);
+    this._handOver();
+  }
+
+  /** A file that has writes of its own in flight. */
+  private _foreign(): File | undefined {
+    for (const registered of this._files) {
+      if (registered !== undefined && registered.foreign > 0) return registered.file;
+    }
+    return undefined;
   }
 
   async wait(): Promise<void> {
@@ -735,7 +865,8 @@ export class StoragePolicy implements StorageIo {
     this._turn();
     while (this._endedCount === 0 && this.pendingCount > 0) {
       if (this._client.inFlight > 0) await this._client.wait();
-      else await new Promise((resolve) => setTimeout(resolve, RETRY_MILLIS));
+      // Syncs wait for writes of the files themselves, which the event loop brings to their ends.
+      else await new Promise<void>((resolve) => this._foreignWaiter = resolve);
       if (this._closed) return;
       this._turn();
     }
@@ -745,18 +876,10 @@ export class StoragePolicy implements StorageIo {
     if (this._closed) return;
     // What was polled for or not, it reaches the files.
     this._turn();
-    while (this.pendingCount > this._endedCount) {
-      if (this._client.inFlight === 0) {
-        throw new BusyError(
-          "other users of this Io hold all of its operations: let them poll first",
-        );
-      }
-      this._client.park();
-      this._take(NONE);
-      this._turn();
-    }
-    this._closed = true;
+    while (this.pendingCount > this._endedCount) this._block(Infinity);
     for (const registered of this._files) if (registered !== undefined) this._forget(registered);
+    this._closed = true;
+    this._foreignWaiter?.();
     this._release();
   }
 

@@ -18,7 +18,7 @@ import {
 } from "../../storage.ts";
 import { MemoryIo, MemoryStorageIo } from "../../testing.ts";
 import { BACKENDS, filled } from "../io/support.ts";
-import { inScratch, skipRing } from "../support/ring.ts";
+import { inScratch, isDeno, skipRing } from "../support/ring.ts";
 import { storageOn } from "./support.ts";
 
 const RW: OpenOptions = { read: true, write: true, create: true };
@@ -117,6 +117,121 @@ for (const backend of BACKENDS) {
     assert.deepEqual([...finish(storage)], [[token, 3]]);
     storage.deregisterFd(fd);
     assert.equal(await contents(io, `${d}/a`), "abc");
+  });
+
+  row("submitDatasync covers writes of the file itself", async (storage, d, io) => {
+    const file = await File.open(`${d}/a`, RW, io);
+    const fd = storage.registerFd(file);
+    const before = io.statistics().operations.fdatasync?.count ?? 0;
+    const written = file.writeAt(bytes("by the file"), 0);
+    const sync = storage.submitDatasync(fd);
+    storage.flush();
+    // It is not submitted before that write has ended, blocking or not.
+    assert.equal(io.statistics().operations.fdatasync?.count ?? 0, before);
+    assert.deepEqual([...finish(storage)], [[sync, 0]]);
+    assert.equal(io.statistics().operations.write.count, 1);
+    assert.equal(await written, 11);
+    const later = file.writeAt(bytes("BY"), 0);
+    const waited = storage.submitDatasync(fd);
+    const out = new CompletionArray(4);
+    while (storage.pollCompletions(out) === 0) await storage.wait();
+    assert.deepEqual([out.userData[0], out.res[0]], [waited, 0]);
+    await later;
+    // A sync from before waits for nothing that comes later.
+    const early = storage.submitDatasync(fd);
+    const behind = file.writeAt(bytes("!"), 11);
+    assert.equal(finish(storage).get(early), 0);
+    await behind;
+    assert.equal(await contents(io, `${d}/a`), "BY the file!");
+  });
+
+  row(
+    "appends go behind what the file itself writes, cuts and reserves",
+    async (storage, d, io) => {
+      const file = await File.open(`${d}/a`, RW, io);
+      const fd = storage.registerFd(file);
+      const append = (text: string) => {
+        const token = storage.submitAppend(fd, bytes(text));
+        assert.equal(finish(storage).get(token), text.length);
+      };
+      append("12345678");
+      await file.truncate(3);
+      append("abc");
+      assert.equal(await contents(io, `${d}/a`), "123abc");
+      // Its place is behind the write that was begun before, which may end later.
+      const writing = file.writeAt(bytes("zz"), 8);
+      append("-");
+      await writing;
+      assert.equal(await contents(io, `${d}/a`), "123abc\0\0zz-");
+      await file.truncate(20);
+      append("+");
+      assert.equal((await file.stat()).size, 21);
+      if (backend.lacks.includes("allocate")) return;
+      await file.allocate(0, 30);
+      append("end");
+      assert.equal((await file.stat()).size, 33);
+      await file.allocate(0, 10);
+      append("!");
+      assert.equal((await file.stat()).size, 34);
+    },
+  );
+
+  row(
+    "registerFd refuses a file twice, and one with operations in flight",
+    async (storage, d, io) => {
+      const file = await File.open(`${d}/a`, RW, io);
+      const writing = file.writeAt(bytes("a"), 0);
+      assert.throws(() => storage.registerFd(file), BusyError);
+      await writing;
+      const fd = storage.registerFd(file);
+      assert.throws(() => storage.registerFd(file), /is registered already/);
+      storage.deregisterFd(fd);
+      const appender = await File.open(`${d}/a`, { write: true, append: true }, io);
+      const other = storage.registerFd(appender);
+      assert.throws(() => storage.submitWrite(other, bytes("b"), 0), /use submitAppend/);
+      storage.submitAppend(other, bytes("b"));
+      finish(storage);
+      assert.equal(await contents(io, `${d}/a`), "ab");
+    },
+  );
+
+  row("registerFd takes a descriptor where numbers are the kernel's", async (storage, d, io) => {
+    if (io.backend === "memory" || isDeno) {
+      assert.throws(() => storage.registerFd(1), /open the file by its path/);
+      return;
+    }
+    const { closeSync, openSync, writeFileSync } = await import("node:fs");
+    writeFileSync(`${d}/a`, "first ");
+    const descriptor = openSync(`${d}/a`, "r+");
+    const fd = storage.registerFd(descriptor);
+    closeSync(descriptor);
+    const token = storage.submitAppend(fd, bytes("second"));
+    const sync = storage.submitDatasync(fd);
+    assert.deepEqual([...finish(storage)], [[token, 6], [sync, 0]]);
+    assert.equal(await contents(io, `${d}/a`), "first second");
+    storage.deregisterFd(fd);
+    assert.throws(() => storage.submitAppend(fd, bytes("x")), BadFdError);
+    assert.throws(() => storage.registerFd(descriptor), BadFdError);
+    const null_ = openSync("/dev/null", "w");
+    assert.throws(() => storage.registerFd(null_), BadFdError);
+    closeSync(null_);
+  });
+
+  row("others that hold all operations of the Io do not stop it", async (storage, d, io) => {
+    const fd = storage.registerFd(await File.open(`${d}/a`, RW, io));
+    const greedy = io.client("greedy");
+    for (let i = 0; greedy.available > 0; i++) greedy.stat(d, i);
+    const tokens = ["one ", "two ", "three"].map((text) => storage.submitAppend(fd, bytes(text)));
+    const sync = storage.submitDatasync(fd);
+    storage.park();
+    assert.deepEqual([...finish(storage).keys()], [...tokens, sync]);
+    storage.submitWrite(fd, bytes("ONE"), 0);
+    storage.close();
+    while (greedy.inFlight > 0) {
+      for (let i = greedy.park() - 1; i >= 0; i--) greedy.take(greedy.completions.userData[i]);
+    }
+    greedy[Symbol.dispose]();
+    assert.equal(await contents(io, `${d}/a`), "ONE two three");
   });
 
   row("submitWrite copies and returns a token", async (storage, d, io) => {
@@ -372,6 +487,37 @@ test("after a failed write at an offset appends go on at the end that there is",
   storage.submitAppend(fd, bytes("5678"));
   finish(storage);
   assert.equal(await contents(io, "/a"), "12345678");
+});
+
+test("what a sync covers of the file's own writes survives a power cut", async () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const io = MemoryIo.create({ seed });
+    const file = await File.open("/a", RW, io);
+    const storage = MemoryStorageIo.open({ io, buffers: 16, bufferBytes: 4096 });
+    const fd = storage.registerFd(file);
+    io.syncDirectory("/", 1);
+    while (io.take(1) === undefined) io.park();
+    const writing = file.writeAt(filled(5000, 65), 0);
+    storage.submitAppend(fd, filled(5000, 66));
+    const sync = storage.submitDatasync(fd);
+    assert.equal(finish(storage).get(sync), 0);
+    await writing;
+    const after = io.ifCrashed(seed, { survival: "none" }).image().get("/a");
+    assert.deepEqual(after, Uint8Array.of(...filled(5000, 65), ...filled(5000, 66)));
+  }
+});
+
+test("a failed write of the file itself leaves the end where it was", async () => {
+  const { io, storage } = await failing();
+  const file = await File.open("/b", RW, io);
+  const fd = storage.registerFd(file);
+  storage.submitAppend(fd, bytes("1234"));
+  finish(storage);
+  io.fail({ operation: "write", nth: 1, errno: EIO });
+  await assert.rejects(file.writeAt(filled(100, 65), 5000), { code: "EIO" });
+  storage.submitAppend(fd, bytes("5678"));
+  finish(storage);
+  assert.equal(await contents(io, "/b"), "12345678");
 });
 
 test("short writes, EINTR and EAGAIN are continued; a failed sync says so", async () => {
