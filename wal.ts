@@ -17,7 +17,10 @@
 
 export { Wal, type WalCursor, type WalStats } from "./src/wal/wal.ts";
 export type { ReadRange } from "./src/wal/wal.ts";
-export type { CommitOptions, WalOptions } from "./src/wal/options.ts";
+export { DurabilityTracker, TRACKED_MAX, type TrackedAppend } from "./src/wal/tracker.ts";
+export type { CommitOptions, RetentionOptions, WalOptions } from "./src/wal/options.ts";
+export type { HistogramSummary } from "./src/io/histogram.ts";
+export type { ClosedSegment } from "./src/wal/segments.ts";
 export type { WalRecovery } from "./src/wal/open.ts";
 export { type LsnRange, repair, type RepairOptions, type RepairReport } from "./src/wal/repair.ts";
 export type { SnapshotFile, SnapshotManifest } from "./src/wal/snapshot.ts";

@@ -85,6 +85,8 @@ export abstract class Backend {
   reason = "";
   durability: "verified" | "unverified" = "verified";
   reservedDsync = true;
+  registered = false;
+  kernel = "";
   blockSize = RUN_BYTES;
 
   readonly table: OperationTable;

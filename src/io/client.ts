@@ -109,6 +109,12 @@ export class ClientIo implements Io {
   get reservedDsync(): boolean {
     return this.driver.reservedDsync;
   }
+  get registered(): boolean {
+    return this.driver.registered;
+  }
+  get kernel(): string {
+    return this.driver.kernel;
+  }
   get blockSize(): number {
     return this.driver.blockSize;
   }

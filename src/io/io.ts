@@ -174,6 +174,10 @@ export interface Io {
    * when it completes. Not with direct I/O on Linux 6.15 and 6.16, which lost it.
    */
   readonly reservedDsync: boolean;
+  /** Whether the memory of buffers is pinned for the kernel, which saves it work with every transfer. */
+  readonly registered: boolean;
+  /** Release of the kernel as `6.18`, empty where it is not known. */
+  readonly kernel: string;
   /** The largest alignment needed so far, and of every buffer: a power of two, at least 4,096. */
   readonly blockSize: number;
   /** Bytes of memory for buffers in all, and of the largest run that is free now. */

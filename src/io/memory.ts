@@ -114,6 +114,8 @@ export interface MemoryIoOptions {
   alignment?: IoAlignment;
   /** Type of the file system. Default `ext4`. */
   fileSystem?: string;
+  /** Release of the kernel. Default `6.18`. */
+  kernel?: string;
   /** Probability, from 0 to 1, that a read or write transfers less than asked. Default 0. */
   shortChance?: number;
   /** Probability that a read or write fails with EINTR or EAGAIN. Default 0. */
@@ -217,6 +219,7 @@ function settle(options: MemoryIoOptions): Settings {
     diskBytes: 2 ** 40,
     alignment: { memory: 512, offset: 512, physical: 4096 },
     fileSystem: "ext4",
+    kernel: "6.18",
     shortChance: 0,
     interruptChance: 0,
     crashAfter: Infinity,
@@ -502,6 +505,7 @@ class MemoryBackend extends Backend {
     machine.processes.push(this);
     this.startMicros = machine.clockMicros;
     this.blockSize = settings.blockSize;
+    this.kernel = settings.kernel;
     this.randomBytes = machine.random.split();
     this.#offset = new Float64Array(capacity);
     this.#length = new Float64Array(capacity);

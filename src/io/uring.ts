@@ -140,6 +140,8 @@ class UringBackend extends Backend {
     const { kernelMajor, kernelMinor, pageBytes } = this._system = systemInfo(library().functions);
     // Linux commit d279c80e0bac lost the sync of direct writes into unwritten extents; 6.17 has it again.
     this.blockSize = Math.max(this.blockSize, pageBytes);
+    this.kernel = `${kernelMajor}.${kernelMinor}`;
+    this.registered = ring.features.registered;
     this.reservedDsync = kernelMajor !== 6 || (kernelMinor !== 15 && kernelMinor !== 16);
   }
 

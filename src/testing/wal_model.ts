@@ -13,8 +13,11 @@ import { ERRNO } from "../abi/generated.ts";
 import type { Fault, FaultOperation, FaultOptions } from "../io/memory.ts";
 import { MemoryIo } from "../io/memory.ts";
 import { Prng } from "../io/prng.ts";
-import { Wal } from "../wal/wal.ts";
+import { LsnTooOldError } from "../wal/errors.ts";
 import type { WalOptions } from "../wal/options.ts";
+import type { RecordBatch } from "../wal/records.ts";
+import { DurabilityTracker } from "../wal/tracker.ts";
+import { Wal } from "../wal/wal.ts";
 
 /** A promise of the log that was broken. */
 export class ModelViolation extends Error {
@@ -40,6 +43,8 @@ export class WalModel {
   /** LSN that truncation has made the first, durably, and that it may have made the first. */
   firstLsn = 1;
   firstAsked = 1;
+  /** Retention may have removed what is durable, too. */
+  retains = false;
   /** Records are large, so that there are many segments. */
   large = false;
   /** The log was closed after its last change. */
@@ -67,6 +72,20 @@ export class WalModel {
       () => `durable fell from ${this.acknowledged} to ${durable}`,
     );
     this.acknowledged = durable;
+    const { firstLsn } = wal;
+    check(firstLsn >= this.firstLsn, () => `record ${this.firstLsn} is back as ${firstLsn}`);
+    this.#checkFirst(firstLsn, durable);
+    // What the log says of its beginning is durable.
+    this.firstLsn = firstLsn;
+    this.firstAsked = Math.max(this.firstAsked, firstLsn);
+  }
+
+  #checkFirst(firstLsn: number, lastLsn: number): void {
+    const most = this.retains ? lastLsn + 1 : this.firstAsked;
+    check(
+      firstLsn >= this.firstLsn && firstLsn <= most,
+      () => `the log begins with ${firstLsn}, not ${this.firstLsn} to ${most}`,
+    );
   }
 
   /** After an opening: a prefix, at least the acknowledged one. From here on it is what counts. */
@@ -80,10 +99,7 @@ export class WalModel {
       lastLsn <= this.lastLsn,
       () => `the log ends with ${lastLsn}, and ${this.lastLsn} were appended`,
     );
-    check(
-      firstLsn >= this.firstLsn && firstLsn <= this.firstAsked,
-      () => `the log begins with ${firstLsn}, not ${this.firstLsn} to ${this.firstAsked}`,
-    );
+    this.#checkFirst(firstLsn, lastLsn);
     if (this.closed) {
       check(tail === "clean", () => `the log was closed, and is ${tail}`);
       check(
@@ -103,15 +119,25 @@ export class WalModel {
   async compare(wal: Wal, from = this.firstLsn): Promise<void> {
     let lsn = from;
     const to = wal.durableLsn + 1;
-    for await (const batch of wal.read({ from, to })) {
-      check(batch.firstLsn === lsn, () => `a batch begins with ${batch.firstLsn}, not ${lsn}`);
-      for (let i = 0; i < batch.length; i++, lsn++) {
-        const expected = this.records[lsn];
-        check(expected !== undefined, () => `record ${lsn} was invented`);
-        check(same(batch.bytes(i), expected), () => `record ${lsn} is not what was appended`);
-      }
+    try {
+      for await (const batch of wal.read({ from, to })) lsn = this.compareBatch(batch, lsn);
+    } catch (error) {
+      // Retention went past it.
+      if (this.retains && error instanceof LsnTooOldError && wal.firstLsn > lsn) return;
+      throw error;
     }
     check(lsn === to, () => `reading ended before ${lsn}, not ${to}`);
+  }
+
+  /** One batch that begins with `lsn`; gives the LSN behind it. */
+  compareBatch(batch: RecordBatch, lsn: number): number {
+    check(batch.firstLsn === lsn, () => `a batch begins with ${batch.firstLsn}, not ${lsn}`);
+    for (let i = 0; i < batch.length; i++, lsn++) {
+      const expected = this.records[lsn];
+      check(expected !== undefined, () => `record ${lsn} was invented`);
+      check(same(batch.bytes(i), expected), () => `record ${lsn} is not what was appended`);
+    }
+    return lsn;
   }
 }
 
@@ -133,6 +159,11 @@ export interface CrashCounts {
   ambiguous: number;
   segments: number;
   truncations: number;
+  /** Logs that retention had shortened. */
+  retained: number;
+  /** Batches that a tail delivered, and tails behind which records were removed. */
+  tailed: number;
+  tailsTooOld: number;
   /** Frames without records that logs wrote because they had come to rest. */
   marks: number;
   operations: number;
@@ -154,6 +185,9 @@ export function newCrashCounts(): CrashCounts {
     ambiguous: 0,
     segments: 0,
     truncations: 0,
+    retained: 0,
+    tailed: 0,
+    tailsTooOld: 0,
     marks: 0,
     operations: 0,
   };
@@ -174,8 +208,15 @@ const RECORD_BYTES_MAX = 5000;
 
 function randomOptions(rng: Prng): WalOptions {
   const maxBytes = 4096 * rng.between(2, 4);
+  const segmentBytes = 65_536 + maxBytes + 4096 * rng.between(0, 16);
+  const limits = [
+    { maxSegments: rng.between(1, 4) },
+    { maxBytes: segmentBytes * rng.between(1, 4) },
+    { maxAgeMillis: rng.between(1, 50) },
+  ];
   return {
-    segmentBytes: 65_536 + maxBytes + 4096 * rng.between(0, 16),
+    segmentBytes,
+    ...(rng.oneIn(3) ? { retention: limits[rng.below(limits.length)] } : {}),
     mode: rng.oneIn(2) ? "direct" : "buffered",
     commit: {
       maxBytes,
@@ -211,6 +252,8 @@ interface Machine {
   faults: Fault[];
   /** The faults were called off; what they did may still come to light. */
   mended: boolean;
+  /** Reads on while the log is written, as long as the log is open. */
+  tail?: { wal: Wal; batches: AsyncGenerator<RecordBatch, void>; position: number } | undefined;
 }
 
 /** Whether the machine is off, so that any error is right. */
@@ -244,6 +287,10 @@ async function openLog(
   counts: CrashCounts,
 ): Promise<Wal> {
   machine.wal = undefined;
+  machine.tail = undefined;
+  // What an opening that fails has removed is removed.
+  const retained = model.retains;
+  model.retains ||= options.retention !== undefined;
   for (let opening = 1;; opening++) {
     if (opening > OPENINGS_MAX) mend(machine);
     try {
@@ -256,6 +303,8 @@ async function openLog(
       counts.opened++;
       counts[wal.recovery.tail]++;
       model.recovered(wal);
+      if (retained && model.firstLsn > 1) counts.retained++;
+      model.retains = options.retention !== undefined;
       return wal;
     } catch (error) {
       // It may have got as far as taking the seal off.
@@ -403,6 +452,34 @@ async function rest(machine: Machine, micros: number): Promise<void> {
   while (!over && !machine.io.crashed) await new Promise((resolve) => setImmediate(resolve));
 }
 
+/** The tail of the log goes on by a batch, or begins. */
+async function followTail(
+  machine: Machine,
+  model: WalModel,
+  rng: Prng,
+  counts: CrashCounts,
+): Promise<void> {
+  const wal = machine.wal!;
+  let tail = machine.tail;
+  if (!tail || tail.wal !== wal) {
+    const position = rng.between(wal.firstLsn, wal.durableLsn + 1);
+    tail = machine.tail = { wal, batches: wal.tail({ from: position }), position };
+  }
+  // Else it would wait.
+  if (tail.position > wal.durableLsn) return;
+  try {
+    const { value } = await tail.batches.next();
+    check(value !== undefined, () => "a tail ended before the log");
+    tail.position = model.compareBatch(value, tail.position);
+    check(tail.position <= wal.durableLsn + 1, () => "a tail delivered what was not durable");
+    counts.tailed++;
+  } catch (error) {
+    machine.tail = undefined;
+    if (error instanceof LsnTooOldError && wal.firstLsn > tail.position) counts.tailsTooOld++;
+    else throw error;
+  }
+}
+
 /** Random use of the open log, until it is enough or the machine goes off. */
 async function live(
   machine: Machine,
@@ -413,11 +490,15 @@ async function live(
   failing: boolean,
 ): Promise<void> {
   const actions = rng.between(1, ACTIONS_MAX);
+  let tracked = machine.wal!;
+  let tracker = new DurabilityTracker(tracked);
   for (let action = 0; action < actions && !machine.io.crashed; action++) {
     model.observe(machine.wal!);
     if (failing && rng.oneIn(6)) arm(machine, rng);
     try {
+      if (tracked !== machine.wal!) tracker = new DurabilityTracker(tracked = machine.wal!);
       await act(machine, options, model, rng, counts);
+      if (tracked === machine.wal! && tracked.appendedLsn > 0) tracker.track(tracked.appendedLsn);
     } catch (error) {
       if (!disturbed(machine) || error instanceof ModelViolation) throw error;
       await failed(machine, options, model, counts, error);
@@ -425,6 +506,10 @@ async function live(
   }
   const wal = machine.wal!;
   model.observe(wal);
+  if (tracked === wal) {
+    const durable = tracker.poll().filter(({ lsn }) => lsn <= wal.durableLsn).length;
+    check(tracker.completed === durable, () => `tracked ${tracker.completed}, durable ${durable}`);
+  }
   counts.acknowledged += model.acknowledged;
   counts.segments += wal.stats().segments;
   counts.marks += wal.stats().marks;
@@ -450,9 +535,9 @@ async function act(
   counts: CrashCounts,
 ): Promise<void> {
   const wal = machine.wal!;
-  switch (rng.below(14)) {
+  switch (rng.below(16)) {
     case 0: {
-      const lsn = rng.between(1, wal.durableLsn + 1);
+      const lsn = rng.between(wal.firstLsn, wal.durableLsn + 1);
       model.firstAsked = Math.max(model.firstAsked, lsn);
       model.closed = false;
       await wal.truncateBefore(lsn);
@@ -497,6 +582,11 @@ async function act(
       }
       break;
     }
+    case 7:
+    case 8:
+      await followTail(machine, model, rng, counts)
+        .catch((error) => readFailed(machine, error));
+      break;
     case 6:
       await rest(machine, rng.between(1, 40_000));
       break;
@@ -519,7 +609,7 @@ async function act(
       }
       if (rng.oneIn(2)) {
         const lsn = wal.appendedLsn;
-        const pending = wal.durable(lsn);
+        const pending = rng.oneIn(3) ? wal.gate(lsn, lsn) : wal.durable(lsn);
         pending.catch(() => {});
         if (rng.oneIn(2)) {
           const durable = await settle(machine, wal, pending);

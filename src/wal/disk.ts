@@ -51,6 +51,8 @@ export class Disk {
   readonly pump: Pump;
   readonly io: Io;
 
+  /** Bytes that `write` wrote. */
+  bytesWritten = 0;
   /** Goes on where there are no locks at all. */
   readonly #unsafeNoLock: boolean;
 
@@ -142,6 +144,7 @@ export class Disk {
         continue;
       }
       if (res < 0) throw ioError(res, "write", file.path, offset + done);
+      this.bytesWritten += res;
       done = from + res;
     }
   }

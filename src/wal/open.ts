@@ -157,7 +157,7 @@ export function* openLog(
       preallocate: settings.preallocate !== false,
       reserve: settings.preallocate === "reserve" && io.reservedDsync,
     };
-    segments = new Segments(disk, meta, plan, buffers.header, buffers.zero);
+    segments = new Segments(disk, meta, plan, buffers.header, buffers.zero, buffers.scratch);
     requireSegments(directory, sequences, known);
     const { damagedOffset } = opened.reading;
     let below = 0;

@@ -19,6 +19,23 @@ export interface CommitOptions {
   maxInFlight?: number;
 }
 
+/**
+ * What is kept of the past: the oldest segments are removed, whole ones, as soon as one of the limits is
+ * exceeded; never the one that is written to. Looked at when the log is opened, when it goes on in
+ * another segment, and at commits after a segment has become too old.
+ */
+export interface RetentionOptions {
+  /** Segments at most, the one that is written to among them; at least 1. */
+  maxSegments?: number;
+  /** Bytes of their files at most (the spare and what is kept for recycling come on top); at least 1. */
+  maxBytes?: number;
+  /** Milliseconds that a segment is kept after the next one was begun; at least 1. */
+  maxAgeMillis?: number;
+}
+
+/** The same, `Infinity` where there is no limit. */
+export type RetentionLimits = Readonly<Required<RetentionOptions>>;
+
 /** Options of `Wal.open`. */
 export interface WalOptions {
   /** Bytes of a segment file, a multiple of 4,096; 64 MiB. An existing segment keeps its own. */
@@ -38,6 +55,8 @@ export interface WalOptions {
    * that is not to be had, or not to be trusted, they are zeroed. `false`: the file grows.
    */
   preallocate?: boolean | "reserve";
+  /** Default: everything is kept until `truncateBefore`. */
+  retention?: RetentionOptions;
   /** What to do with frames behind a hole that were never acknowledged for certain. */
   onAmbiguousTail?: "keep-aside" | "refuse";
   /** The Io to work on; it stays the caller's. Without it the log opens one and closes it. */
@@ -63,6 +82,7 @@ export interface WalSettings {
   maxInFlight: number;
   maxRecordBytes: number | undefined;
   preallocate: boolean | "reserve";
+  retention: RetentionLimits | undefined;
   onAmbiguousTail: "keep-aside" | "refuse";
   lockTimeoutMillis: number;
   idleMarkMillis: number;
@@ -75,6 +95,7 @@ const KNOWN = new Set([
   "commit",
   "maxRecordBytes",
   "preallocate",
+  "retention",
   "onAmbiguousTail",
   "io",
   "lockTimeoutMillis",
@@ -82,6 +103,8 @@ const KNOWN = new Set([
   "unsafeNoLock",
 ]);
 const KNOWN_COMMIT = new Set(["maxBytes", "maxDelayMicros", "maxInFlight"]);
+
+const KNOWN_RETENTION = new Set(["maxSegments", "maxBytes", "maxAgeMillis"]);
 
 const UNIT = 4096;
 const SEGMENT_BYTES = 64 * 1024 * 1024;
@@ -168,6 +191,7 @@ export function settingsOf(options: WalOptions): WalSettings {
       ? undefined
       : integer("maxRecordBytes", options.maxRecordBytes, 1, holds),
     preallocate,
+    retention: retentionOf(options.retention),
     onAmbiguousTail: oneOf("onAmbiguousTail", options.onAmbiguousTail ?? "keep-aside", [
       "keep-aside",
       "refuse",
@@ -180,5 +204,23 @@ export function settingsOf(options: WalOptions): WalSettings {
     ),
     idleMarkMillis: idle === Infinity ? Infinity : integer("idleMarkMillis", idle, 1, 3_600_000),
     unsafeNoLock,
+  };
+}
+
+function retentionOf(retention: RetentionOptions | undefined): RetentionLimits | undefined {
+  if (retention === undefined) return undefined;
+  if (typeof retention !== "object" || retention === null) {
+    throw new WalOptionsError("retention is an object");
+  }
+  known("retention", retention, KNOWN_RETENTION);
+  const limit = (name: keyof RetentionOptions) => {
+    const value = retention[name];
+    if (value === undefined || value === Infinity) return Infinity;
+    return integer(`retention.${name}`, value, 1, Number.MAX_SAFE_INTEGER);
+  };
+  return {
+    maxSegments: limit("maxSegments"),
+    maxBytes: limit("maxBytes"),
+    maxAgeMillis: limit("maxAgeMillis"),
   };
 }

@@ -8,6 +8,7 @@
 
 import { DSYNC, type Io, type IoBuffer, type IoFile } from "../io/io.ts";
 import type { Task } from "../io/pump.ts";
+import { joinCrc } from "./crc_join.ts";
 import { type Disk, joinPath } from "./disk.ts";
 import { WalLockedError } from "./errors.ts";
 import {
@@ -18,6 +19,7 @@ import {
   TEMPORARY_SUFFIX,
 } from "./format.ts";
 import type { MetaFile } from "./meta.ts";
+import type { RetentionLimits } from "./options.ts";
 import { requireHeader } from "./recovery.ts";
 
 /** Files kept for recycling beside the spare; further ones are removed, unless they are pinned. */
@@ -41,6 +43,29 @@ export interface ActiveSegment {
   readonly header: SegmentHeader;
   /** Offset of the next frame. */
   offset: number;
+  /** CRC32C of the bytes from `checkedFrom` to `offset`; the writer keeps it up. */
+  crc: number;
+  /** 0, or where writing went on in a log that was closed before. */
+  readonly checkedFrom: number;
+}
+
+/** A segment that nothing is written to any more; every record in it is durable. */
+export interface ClosedSegment {
+  /** Name of the file in the log's directory, and its path. */
+  readonly name: string;
+  readonly path: string;
+  /** The number in its name. */
+  readonly sequence: number;
+  /** Its records, both inclusive. */
+  readonly firstLsn: number;
+  readonly lastLsn: number;
+  /** Bytes from the start of the file that belong to the log; what is behind them does not count. */
+  readonly bytes: number;
+  /**
+   * CRC32C of these bytes; `undefined` when a part of them, written before the log was opened, could not
+   * be read again.
+   */
+  readonly crc32c: number | undefined;
 }
 
 /**
@@ -62,8 +87,12 @@ export interface Pins {
 /** A segment whose records are kept. */
 export interface KeptSegment {
   readonly sequence: number;
-  /** LSN of its first record; `undefined` until its header was read. */
+  /** LSN of its first record, `undefined` until its header was read; so are the others. */
   firstLsn: number | undefined;
+  /** Bytes that the file may take. */
+  bytes?: number;
+  /** When writing to it began, milliseconds since 1970. */
+  activatedMillis?: number;
 }
 
 interface Spare {
@@ -71,7 +100,10 @@ interface Spare {
   readonly file: IoFile;
 }
 
-/** Owns the files of one open log. Borrows two buffers for as long as it is open. */
+/** Bytes that are read at once to checksum what was written before the log was opened. */
+const CHECK_BYTES = 65_536;
+
+/** Owns the files of one open log. Borrows three buffers for as long as it is open. */
 export class Segments implements Pins {
   readonly plan: SegmentPlan;
   readonly #disk: Disk;
@@ -79,6 +111,8 @@ export class Segments implements Pins {
   readonly #meta: MetaFile;
   readonly #headerBuffer: IoBuffer;
   readonly #zeroBuffer: IoBuffer;
+  /** Of whoever has the turn to let go of segments. */
+  readonly #scratch: IoBuffer;
   /** Low-water segment first, active one last. */
   readonly kept: KeptSegment[] = [];
   /**
@@ -92,11 +126,30 @@ export class Segments implements Pins {
   #activated: { file: IoFile; header: SegmentHeader } | undefined;
   #preparing = false;
   #closed = false;
+  #limits: RetentionLimits | undefined;
+  #retaining = false;
+  /** Those who let go of segments take turns. */
+  #letting = false;
+  readonly #turns: (() => void)[] = [];
+  /** Wall clock, in milliseconds, at which a segment will be older than retention allows. */
+  retainAtMillis = Infinity;
+  /** Why retention could not let go of what it should, when it tried last. */
+  retentionFailure: Error | undefined;
+  /** Segments that were begun, fresh files that were made, and older ones that were used again. */
+  begun = 0;
+  created = 0;
+  recycled = 0;
   /** Why the last attempt at a spare failed, and how many did. */
   failure: Error | undefined;
   failures = 0;
   /** Called when a spare is ready, and when making one failed. */
   onSpare: () => void = () => {};
+  /** Called when making a spare failed in the background, with the reason. */
+  onFailure: (error: Error) => void = () => {};
+  /** Called when META could not be written: what it says is unknown. */
+  onMetaFailure: (error: unknown) => void = () => {};
+  /** Called when nothing is written to a segment any more. */
+  onClosed: (segment: ClosedSegment) => void = () => {};
 
   constructor(
     disk: Disk,
@@ -104,6 +157,7 @@ export class Segments implements Pins {
     plan: SegmentPlan,
     headerBuffer: IoBuffer,
     zeroBuffer: IoBuffer,
+    scratch: IoBuffer,
   ) {
     this.#disk = disk;
     this.#io = disk.io;
@@ -111,6 +165,7 @@ export class Segments implements Pins {
     this.plan = plan;
     this.#headerBuffer = headerBuffer;
     this.#zeroBuffer = zeroBuffer;
+    this.#scratch = scratch;
     zeroBuffer.bytes.fill(0);
   }
 
@@ -138,7 +193,34 @@ export class Segments implements Pins {
 
   /** Takes over a segment that recovery found unfinished in a cleanly closed log. */
   resume(file: IoFile, header: SegmentHeader, offset: number): void {
-    this.#active = { file, header, offset };
+    this.#active = { file, header, offset, crc: 0, checkedFrom: offset };
+  }
+
+  /** Begins the background work, and keeps to `limits` from now on. */
+  start(limits: RetentionLimits | undefined): void {
+    this.#limits = limits;
+    this.makeRoom();
+  }
+
+  /** Lets retention free files, if it may, and makes the next spare. */
+  makeRoom(): void {
+    const limits = this.#limits;
+    if (!limits) {
+      this.ensureSpare();
+      return;
+    }
+    if (this.#retaining || this.#closed) return;
+    this.#retaining = true;
+    this.retainAtMillis = Infinity;
+    this.#disk.pump.spawn(this.#retain(limits), () => {
+      this.#retaining = false;
+      this.retentionFailure = undefined;
+      this.ensureSpare();
+    }, (error) => {
+      this.#retaining = false;
+      this.retentionFailure = error instanceof Error ? error : new Error(String(error));
+      this.ensureSpare();
+    });
   }
 
   /** Tells of a file that is no part of the log any more, or not yet. */
@@ -180,6 +262,7 @@ export class Segments implements Pins {
       this.#preparing = false;
       this.failure = error instanceof Error ? error : new Error(String(error));
       this.failures++;
+      this.onFailure(this.failure);
       this.onSpare();
     });
   }
@@ -201,6 +284,7 @@ export class Segments implements Pins {
         if (candidate !== sequence) {
           yield* this.#disk.rename(from, path);
           yield* this.#disk.syncDirectory(this.plan.directory);
+          this.recycled++;
         }
         found = true;
       } else {
@@ -260,6 +344,7 @@ export class Segments implements Pins {
       }
       yield* this.#disk.rename(temporary, path);
       yield* this.#disk.syncDirectory(this.plan.directory);
+      this.created++;
     } catch (error) {
       if (open) yield* this.#disk.close(file);
       yield* this.#disk.remove(temporary);
@@ -344,11 +429,71 @@ export class Segments implements Pins {
   advance(): void {
     const { file, header } = this.#activated!;
     this.#activated = undefined;
+    this.begun++;
     const old = this.#active;
-    this.#active = { file, header, offset: HEADER_COPIES * header.commitUnitBytes };
-    this.kept.push({ sequence: header.sequence, firstLsn: header.firstLsn });
-    if (old) this.#disk.pump.spawn(this.#disk.close(old.file), () => {}, () => {});
-    this.ensureSpare();
+    const bytes = HEADER_COPIES * header.commitUnitBytes;
+    const crc = this.#io.crc32cBuffer(this.#headerBuffer, 0, bytes);
+    this.#active = { file, header, offset: bytes, crc, checkedFrom: 0 };
+    this.kept.push({
+      sequence: header.sequence,
+      firstLsn: header.firstLsn,
+      bytes: header.segmentBytes,
+      activatedMillis: header.activatedMillis,
+    });
+    if (old) {
+      this.#disk.pump.spawn(this.#disk.close(old.file), () => {}, () => {});
+      this.#tellClosed(old, header.previousLsn);
+    }
+    this.makeRoom();
+  }
+
+  #tellClosed(old: ActiveSegment, lastLsn: number): void {
+    const { sequence, firstLsn } = old.header;
+    const tell = (crc32c: number | undefined) =>
+      this.onClosed({
+        name: segmentName(sequence),
+        path: this.path(sequence),
+        sequence,
+        firstLsn,
+        lastLsn,
+        bytes: old.offset,
+        crc32c,
+      });
+    if (old.checkedFrom === 0) {
+      tell(old.crc);
+      return;
+    }
+    const buffer = this.#io.acquireBuffer(CHECK_BYTES);
+    if (!buffer) {
+      tell(undefined);
+      return;
+    }
+    this.pin(sequence);
+    const end = (crc: number | undefined) => {
+      this.#io.releaseBuffer(buffer);
+      this.unpin(sequence);
+      tell(crc === undefined ? undefined : joinCrc(crc, old.crc, old.offset - old.checkedFrom));
+    };
+    const task = this.#checksum(this.path(sequence), old.checkedFrom, buffer);
+    this.#disk.pump.spawn(task, end, () => end(undefined));
+  }
+
+  /** CRC32C of the first `length` bytes of a file, or `undefined` when it is shorter. */
+  *#checksum(path: string, length: number, buffer: IoBuffer): Task<number | undefined> {
+    const file = yield* this.#disk.open(path, { read: true });
+    try {
+      let crc = 0;
+      for (let offset = 0; offset < length;) {
+        const piece = Math.min(buffer.length, length - offset);
+        const got = yield* this.#disk.read(file, buffer, 0, piece, offset);
+        if (got < piece) return undefined;
+        crc = this.#io.crc32cBuffer(buffer, 0, piece, crc);
+        offset += piece;
+      }
+      return crc;
+    } finally {
+      yield* this.#disk.close(file);
+    }
   }
 
   pin(sequence: number): void {
@@ -367,22 +512,22 @@ export class Segments implements Pins {
 
   /** LSN of the first record of a kept segment; reads its header when it is not known yet. */
   *firstLsnOf(segment: KeptSegment, buffer: IoBuffer): Task<number> {
-    if (segment.firstLsn === undefined) {
-      const file = yield* this.#disk.open(this.path(segment.sequence), { read: true });
-      try {
-        const header = yield* requireHeader(
-          this.#disk,
-          file,
-          buffer,
-          this.#meta.meta,
-          segment.sequence,
-        );
-        segment.firstLsn = header.firstLsn;
-      } finally {
-        yield* this.#disk.close(file);
-      }
+    if (segment.firstLsn === undefined) yield* this.#describe(segment, buffer);
+    return segment.firstLsn!;
+  }
+
+  /** Reads the header of a kept segment. */
+  *#describe(segment: KeptSegment, buffer: IoBuffer): Task<void> {
+    const file = yield* this.#disk.open(this.path(segment.sequence), { read: true });
+    try {
+      const { meta } = this.#meta;
+      const header = yield* requireHeader(this.#disk, file, buffer, meta, segment.sequence);
+      segment.firstLsn = header.firstLsn;
+      segment.bytes = header.segmentBytes;
+      segment.activatedMillis = header.activatedMillis;
+    } finally {
+      yield* this.#disk.close(file);
     }
-    return segment.firstLsn;
   }
 
   /** The segment that holds `lsn`, or would; by binary search. */
@@ -411,16 +556,82 @@ export class Segments implements Pins {
     }
   }
 
+  /** Removes every record before `lsn`, which is durable or the next one. */
+  *truncate(lsn: number): Task<void> {
+    yield* this.#takeTurn();
+    try {
+      if (lsn > this.#meta.meta.lowWaterLsn) {
+        const segment = yield* this.segmentOf(lsn, this.#scratch);
+        yield* this.#release(lsn, segment);
+      }
+    } finally {
+      this.#endTurn();
+    }
+    this.ensureSpare();
+  }
+
+  /**
+   * Lets go of the oldest segments, whole ones, as far as the limits want it; never of the one that is
+   * written to.
+   */
+  *#retain(limits: RetentionLimits): Task<void> {
+    yield* this.#takeTurn();
+    try {
+      const kept = [...this.kept];
+      const last = kept.length - 1;
+      let first = Math.max(0, kept.length - limits.maxSegments);
+      if (limits.maxBytes !== Infinity) {
+        let bytes = 0;
+        for (let i = last; i >= first && !this.#closed; i--) {
+          if (kept[i].bytes === undefined) yield* this.#describe(kept[i], this.#scratch);
+          bytes += kept[i].bytes!;
+          if (bytes > limits.maxBytes && i < last) first = i + 1;
+        }
+      }
+      if (limits.maxAgeMillis !== Infinity) {
+        // The last record of a segment is as old as the next segment, or older.
+        for (; first < last && !this.#closed; first++) {
+          const next = kept[first + 1];
+          if (next.activatedMillis === undefined) yield* this.#describe(next, this.#scratch);
+          const until = next.activatedMillis! + limits.maxAgeMillis;
+          if (until > this.#io.wallClock()) {
+            this.retainAtMillis = until;
+            break;
+          }
+        }
+      }
+      if (first > 0 && !this.#closed) {
+        const lsn = yield* this.firstLsnOf(kept[first], this.#scratch);
+        yield* this.#release(lsn, kept[first]);
+      }
+    } finally {
+      this.#endTurn();
+    }
+  }
+
+  *#takeTurn(): Task<void> {
+    while (this.#letting) yield { until: (resume) => this.#turns.push(resume) };
+    this.#letting = true;
+  }
+
+  #endTurn(): void {
+    this.#letting = false;
+    this.#turns.shift()?.();
+  }
+
   /** Lets go of every segment before this one, after META has said so durably. */
-  *release(lsn: number, segment: KeptSegment): Task<void> {
+  *#release(lsn: number, segment: KeptSegment): Task<void> {
     const sequence = segment.sequence;
-    yield* this.#meta.update({ lowWaterLsn: lsn, lowWaterSequence: sequence });
-    // Others may have let go meanwhile.
+    try {
+      yield* this.#meta.update({ lowWaterLsn: lsn, lowWaterSequence: sequence });
+    } catch (error) {
+      this.onMetaFailure(error);
+      throw error;
+    }
     while (this.kept.length > 1 && this.kept[0].sequence < sequence) {
       this.#pool.push(this.kept.shift()!.sequence);
     }
     yield* this.#trim();
-    this.ensureSpare();
   }
 
   /** Removes what the pool need not keep, in rising order, except for what is pinned. */
@@ -454,6 +665,8 @@ export class Segments implements Pins {
         },
       };
     }
+    yield* this.#takeTurn();
+    this.#endTurn();
   }
 
   /** Closes every file. The writer has nothing in flight any more. */

@@ -4,8 +4,9 @@
  * @module
  */
 
-import { type Io, IoError } from "../io/io.ts";
+import type { Io } from "../io/io.ts";
 import { openIo } from "../io/open_io.ts";
+import type { HistogramSummary } from "../io/histogram.ts";
 import { Pump, type Task } from "../io/pump.ts";
 import { Disk } from "./disk.ts";
 import {
@@ -37,24 +38,51 @@ const SNAPSHOT_BUFFER_BYTES = 1 << 20;
 
 /** Numbers of a log since it was opened. */
 export interface WalStats {
-  /** Records, and their bytes without any overhead. */
+  /** Records that were appended, and their bytes without any overhead. */
   readonly records: number;
   readonly bytes: number;
   /** Appended and not durable yet. */
   readonly pendingRecords: number;
+  readonly pendingBytes: number;
   /** Frames written, among them marks without records, and bytes written for them. */
   readonly frames: number;
   readonly marks: number;
   readonly diskBytes: number;
+  /** Bytes written in all: also headers, META, and the zeros of fresh segments. */
+  readonly writtenBytes: number;
+  /** `writtenBytes` for each byte of the records; 0 before the first one. */
+  readonly writeAmplification: number;
   /** fdatasync calls (buffered mode). */
   readonly syncs: number;
   readonly framesInFlight: number;
+  /** Of commits: microseconds from the append of their first record until they were durable. */
+  readonly latencyMicros: HistogramSummary;
+  /** Of commits: their records, and their bytes on disk. */
+  readonly commitRecords: HistogramSummary;
+  readonly commitBytes: HistogramSummary;
+  /** How it writes, and why so. */
   readonly mode: "direct" | "buffered";
   readonly modeReason: string;
   readonly backend: "uring" | "sync" | "memory";
+  /** Whether its buffers are pinned for the kernel, which saves it work with every write. */
+  readonly registered: boolean;
+  /** As {@linkcode Wal.durability}. */
+  readonly durability: "verified" | "unverified";
+  /** Segments that are kept, and those that were begun since the log was opened. */
   readonly segments: number;
+  readonly segmentsBegun: number;
+  /** Files for them that were made, and older ones that were used again. */
+  readonly segmentsCreated: number;
+  readonly segmentsRecycled: number;
   /** Whether there is a segment to write to. Not while the disk has been full since the log was opened. */
   readonly segmentReady: boolean;
+  /** Whether the next one is ready too. */
+  readonly spareReady: boolean;
+  /** How often no spare could be made, and why, when the last attempt failed. */
+  readonly spareFailures: number;
+  readonly spareFailure: string | undefined;
+  /** Why retention could not remove what it should, when it tried last. */
+  readonly retentionFailure: string | undefined;
 }
 
 /** A range of LSNs: `from` inclusive, `to` exclusive. */
@@ -149,14 +177,20 @@ export class Wal extends EventTarget implements AsyncDisposable {
       chain: log.chain,
       idleMarkMillis: settings.idleMarkMillis,
       onPoison: (error) => {
-        // Not from here: completions are being handed out, and a listener may want to wait or read.
         queueMicrotask(() => this.dispatchEvent(new CustomEvent("poisoned", { detail: error })));
       },
     });
     onWriter(this.#writer);
     this.#maxRecordBytes = settings.maxRecordBytes ?? this.#writer.maxRecordBytes;
     this.#source = this.#readSource();
-    log.segments.ensureSpare();
+    // Not from where they happen: completions are being handed out, and a listener may want to wait or
+    // read.
+    const tell = (type: string, detail: unknown) =>
+      queueMicrotask(() => this.dispatchEvent(new CustomEvent(type, { detail })));
+    log.segments.onMetaFailure = (error) => this.#writer.fail("META could not be written", error);
+    log.segments.onClosed = (segment) => tell("segmentClosed", segment);
+    log.segments.onFailure = (error) => tell("spareFailed", error);
+    log.segments.start(settings.retention);
   }
 
   /**
@@ -248,6 +282,10 @@ export class Wal extends EventTarget implements AsyncDisposable {
   /** LSN of the oldest record that is kept. */
   get firstLsn(): number {
     return this.#log.meta.meta.lowWaterLsn;
+  }
+  /** Why nothing is appended or acknowledged any more, once a write or sync has failed. */
+  get poisoned(): WalPoisonedError | undefined {
+    return this.#writer.poison;
   }
   /** What opening found. */
   get recovery(): WalRecovery {
@@ -370,6 +408,24 @@ export class Wal extends EventTarget implements AsyncDisposable {
       return Promise.reject(error);
     }
     return this.#writer.durable(lsn);
+  }
+
+  /**
+   * Resolves with `value` (a promise is waited for, too) when the record at `lsn` survives a power cut:
+   * a reply that must not be given before. Rejects as {@linkcode durable} does, or with what `value` does.
+   *
+   * @example
+   * ```ts
+   * import { Wal } from "@uring/io/wal";
+   *
+   * await using wal = await Wal.open("/var/tmp/example-gate");
+   * const reply = (order: string) => wal.gate(wal.append(order), `accepted: ${order}`);
+   * console.log(await reply("three apples"));
+   * ```
+   */
+  async gate<T>(lsn: number, value: T): Promise<Awaited<T>> {
+    const [, given] = await Promise.all([this.durable(lsn), value]);
+    return given;
   }
 
   /** As {@linkcode durable}, blocking. */
@@ -523,19 +579,10 @@ export class Wal extends EventTarget implements AsyncDisposable {
   }
 
   *#truncate(lsn: number): Task<void> {
-    // The one before may have failed, or gone further.
+    // The one before may have failed.
     const poison = this.#writer.poison;
     if (poison) throw new WalPoisonedError(poison.message, { cause: poison.cause });
-    if (lsn <= this.firstLsn) return;
-    const segments = this.#log.segments;
-    const segment = yield* segments.segmentOf(lsn, this.#buffers.scratch);
-    try {
-      yield* segments.release(lsn, segment);
-    } catch (error) {
-      // Of META alone: what it says is unknown now.
-      if (error instanceof IoError) this.#writer.fail("META could not be written", error);
-      throw error;
-    }
+    yield* this.#log.segments.truncate(lsn);
   }
 
   /**
@@ -598,21 +645,40 @@ export class Wal extends EventTarget implements AsyncDisposable {
 
   /** Numbers since the log was opened. */
   stats(): WalStats {
-    const counters = this.#writer.counters;
+    const writer = this.#writer;
+    const { counters } = writer;
+    const { segments, direct, modeReason } = this.#log;
+    const bytes = writer.appendedBytes;
+    const writtenBytes = counters.diskBytes + this.#disk.bytesWritten;
     return {
-      records: counters.records,
-      bytes: counters.payloadBytes,
+      records: this.appendedLsn - this.#log.lastLsn,
+      bytes,
       pendingRecords: this.appendedLsn - this.durableLsn,
+      pendingBytes: writer.pendingBytes,
       frames: counters.frames,
       marks: counters.marks,
       diskBytes: counters.diskBytes,
+      writtenBytes,
+      writeAmplification: bytes === 0 ? 0 : writtenBytes / bytes,
       syncs: counters.syncs,
-      framesInFlight: this.#writer.framesInFlight,
-      mode: this.#log.direct ? "direct" : "buffered",
-      modeReason: this.#log.modeReason,
+      framesInFlight: writer.framesInFlight,
+      latencyMicros: writer.latency.summary(),
+      commitRecords: writer.commitRecords.summary(),
+      commitBytes: writer.commitBytes.summary(),
+      mode: direct ? "direct" : "buffered",
+      modeReason,
       backend: this.#io.backend,
-      segments: this.#log.segments.kept.length,
-      segmentReady: this.#log.segments.active !== undefined,
+      registered: this.#io.registered,
+      durability: this.durability,
+      segments: segments.kept.length,
+      segmentsBegun: segments.begun,
+      segmentsCreated: segments.created,
+      segmentsRecycled: segments.recycled,
+      segmentReady: segments.active !== undefined,
+      spareReady: segments.spareReady,
+      spareFailures: segments.failures,
+      spareFailure: segments.failure?.message,
+      retentionFailure: segments.retentionFailure?.message,
     };
   }
 

@@ -16,7 +16,9 @@
  */
 
 import { DSYNC, type Io, type IoBuffer, IoError, IoFullError, type IoTimer } from "../io/io.ts";
+import { Histogram } from "../io/histogram.ts";
 import type { Pump, Task } from "../io/pump.ts";
+import { reseedCrc, zerosCrc } from "./crc_join.ts";
 import { EAGAIN, EINTR, EIO, ioError, RETRIES_MAX } from "./disk.ts";
 import {
   WalClosedError,
@@ -74,6 +76,8 @@ interface Frame {
   retries: number;
   written: boolean;
   durableMark: number;
+  /** When its first record was appended; -1 while there is none. */
+  appendedMicros: number;
   /** Who waits for it. */
   deferred: Deferred<number> | undefined;
 }
@@ -139,6 +143,8 @@ export class Writer {
   #submittedLsn: number;
   #chain: number;
 
+  /** An append has nothing to see to: the frame that fills has its time, and will be sent. */
+  #attended = false;
   #flushScheduled = false;
   #rolling = false;
   #activating = false;
@@ -166,10 +172,16 @@ export class Writer {
   #settled: Deferred<void> | undefined;
 
   /** Frames, payload bytes and bytes on disk so far. */
-  readonly counters = { frames: 0, marks: 0, records: 0, payloadBytes: 0, diskBytes: 0, syncs: 0 };
+  readonly counters = { frames: 0, marks: 0, payloadBytes: 0, diskBytes: 0, syncs: 0 };
+
+  /** Microseconds from the first append of a commit to its acknowledgement; records and bytes of commits. */
+  readonly latency = new Histogram();
+  readonly commitRecords = new Histogram();
+  readonly commitBytes = new Histogram();
 
   readonly #scheduled = () => {
     this.#flushScheduled = false;
+    this.#attended = false;
     this.#flushFilling();
   };
 
@@ -198,6 +210,7 @@ export class Writer {
       retries: 0,
       written: false,
       durableMark: 0,
+      appendedMicros: -1,
       deferred: undefined,
     }));
     this.#ringSize = this.#frames.length;
@@ -237,6 +250,28 @@ export class Writer {
   get framesBusy(): number {
     return this.#busy;
   }
+  /** Bytes of records, without their lengths, that are in frames and not durable; and in all so far. */
+  get pendingBytes(): number {
+    let bytes = 0;
+    // At most a ring of frames.
+    for (let number = this.#acknowledged; number < this.#filled; number++) {
+      const frame = this.#frames[number % this.#ringSize];
+      bytes += frame.end - FRAME_HEADER_BYTES - RECORD_HEADER_BYTES * frame.recordCount;
+    }
+    return bytes + this.#fillingBytes;
+  }
+  get appendedBytes(): number {
+    let bytes = this.counters.payloadBytes;
+    for (let number = this.#submitted; number < this.#filled; number++) {
+      const frame = this.#frames[number % this.#ringSize];
+      bytes += frame.end - FRAME_HEADER_BYTES - RECORD_HEADER_BYTES * frame.recordCount;
+    }
+    return bytes + this.#fillingBytes;
+  }
+  get #fillingBytes(): number {
+    if (this.#limit === 0) return 0;
+    return this.#at - FRAME_HEADER_BYTES - RECORD_HEADER_BYTES * this.#fill.recordCount;
+  }
   /** Calls `resume` once, when no operation is in flight any more. */
   onIdle(resume: () => void): void {
     this.#idle = resume;
@@ -260,7 +295,7 @@ export class Writer {
     this.#bytes.set(record, at + RECORD_HEADER_BYTES);
     this.#at = at + RECORD_HEADER_BYTES + length;
     this.#fill.recordCount++;
-    if (!this.#flushScheduled) this.#schedule();
+    if (!this.#attended) this.#attend();
     return ++this.#appendedLsn;
   }
 
@@ -310,7 +345,7 @@ export class Writer {
     this.#at = target;
     this.#fill.recordCount += count;
     this.#appendedLsn += count;
-    if (!this.#flushScheduled) this.#schedule();
+    if (!this.#attended) this.#attend();
     return count;
   }
 
@@ -343,7 +378,7 @@ export class Writer {
     this.#view.setUint32(at, written, true);
     this.#at = from + written;
     this.#fill.recordCount++;
-    if (!this.#flushScheduled) this.#schedule();
+    if (!this.#attended) this.#attend();
     return ++this.#appendedLsn;
   }
 
@@ -367,7 +402,7 @@ export class Writer {
     }
     this.#fill.recordCount += encoded.length;
     this.#appendedLsn += encoded.length;
-    if (!this.#flushScheduled) this.#schedule();
+    if (!this.#attended) this.#attend();
     return this.#appendedLsn;
   }
 
@@ -423,6 +458,14 @@ export class Writer {
 
   // --- Committing -----------------------------------------------------------------------------
 
+  /** The first append to a frame, or since the last flush. */
+  #attend(): void {
+    this.#attended = true;
+    const frame = this.#fill;
+    if (frame.appendedMicros < 0) frame.appendedMicros = this.#io.now();
+    if (!this.#flushScheduled) this.#schedule();
+  }
+
   /**
    * The frame goes out when the work of this turn is done: appends of the same turn, and of everybody
    * whom the same acknowledgement woke, share it.
@@ -476,8 +519,10 @@ export class Writer {
     const frame = this.#frames[this.#filled % this.#ringSize];
     frame.kind = KIND_DATA;
     frame.recordCount = 0;
+    frame.appendedMicros = -1;
     frame.deferred = undefined;
     this.#fill = frame;
+    this.#attended = false;
     this.#at = FRAME_HEADER_BYTES;
     this.#limit = this.#frameBytesMax;
     const room = this.#room;
@@ -533,6 +578,11 @@ export class Writer {
     header.previousChain = this.#chain;
     header.writtenMillis = Math.max(0, Math.floor(this.#io.wallClock()));
     this.#chain = encodeFrameHeader(frame.bytes, frame.view, header, seed, this.#crc32c);
+    // Of the whole segment: the records are not looked at a second time.
+    const crc = this.#crc32c(frame.bytes.subarray(0, FRAME_HEADER_BYTES), active.crc);
+    const records = reseedCrc(header.payloadCrc, seed, crc, payloadBytes);
+    active.crc = zerosCrc(records, bytesOnDisk - frame.end);
+    if (header.writtenMillis >= this.#segments.retainAtMillis) this.#segments.makeRoom();
     this.#submittedLsn = frame.lastLsn;
     frame.durableMark = header.durableMark;
     frame.bytesOnDisk = bytesOnDisk;
@@ -541,7 +591,6 @@ export class Writer {
     frame.written = false;
     const counters = this.counters;
     counters.frames++;
-    counters.records += frame.recordCount;
     counters.payloadBytes += payloadBytes - RECORD_HEADER_BYTES * frame.recordCount;
     counters.diskBytes += bytesOnDisk;
   }
@@ -676,9 +725,15 @@ export class Writer {
   /** The frames before number `until` are durable. */
   #acknowledge(until: number): void {
     if (until === this.#acknowledged) return;
+    const now = this.#io.now();
     while (this.#acknowledged < until) {
       const frame = this.#frames[this.#acknowledged % this.#ringSize];
       this.#acknowledged++;
+      if (frame.appendedMicros >= 0) {
+        this.latency.record(now - frame.appendedMicros);
+        this.commitRecords.record(frame.recordCount);
+        this.commitBytes.record(frame.bytesOnDisk);
+      }
       this.#durableLsn = frame.lastLsn;
       if (frame.durableMark > this.#markedLsn) this.#markedLsn = frame.durableMark;
       const deferred = frame.deferred;

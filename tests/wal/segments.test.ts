@@ -6,7 +6,11 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import type { Io } from "../../src/io/io.ts";
+import { crc32c } from "../../src/io/crc32c.ts";
 import { MemoryIo } from "../../src/io/memory.ts";
+import { joinCrc, reseedCrc, zerosCrc } from "../../src/wal/crc_join.ts";
+import { WalFullError } from "../../src/wal/errors.ts";
+import { type ClosedSegment, POOL_MAX } from "../../src/wal/segments.ts";
 import { Wal } from "../../src/wal/wal.ts";
 import { readFile, SMALL } from "./support.ts";
 
@@ -20,9 +24,15 @@ function segmentFiles(io: Io): string[] {
 
 /** Appends durable records of 1,000 bytes until the log is in its `count`-th segment from here. */
 async function fillSegments(wal: Wal, count: number): Promise<void> {
-  const until = wal.stats().segments + count;
+  const until = wal.stats().segmentsBegun + count;
   // Ends when the segments are there: each record takes a part of one.
-  while (wal.stats().segments < until) await wal.durable(wal.append("s".repeat(1000)));
+  while (wal.stats().segmentsBegun < until) await wal.durable(wal.append("s".repeat(1000)));
+}
+
+/** Lets the event loop turn until it is so. */
+async function untilTrue(holds: () => boolean): Promise<void> {
+  // Everything here happens in few turns; a test that waits for nothing ends with its runner's time.
+  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 0));
 }
 
 test("a pinned file keeps its name and its bytes, and goes when the last pin is off", async () => {
@@ -45,6 +55,179 @@ test("a pinned file keeps its name and its bytes, and goes when the last pin is 
   await fillSegments(wal, 3);
   await wal.truncateBefore(wal.durableLsn);
   assert.ok(!segmentFiles(io).includes(FIRST), "the last pin is off");
+  await wal.close();
+  io[Symbol.dispose]();
+});
+
+/** CRC32C bit by bit, as the polynomial says. */
+function crc32cByBit(bytes: Uint8Array): number {
+  let crc = ~0;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ ((crc & 1) === 1 ? 0x82f63b78 : 0);
+  }
+  return ~crc >>> 0;
+}
+
+test("checksums of parts give the checksum of the whole", () => {
+  const bytes = new Uint8Array(5000);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = i * 7 + (i >> 3);
+  const whole = crc32c(bytes);
+  assert.equal(whole, crc32cByBit(bytes));
+  for (const at of [0, 1, 7, 64, 1000, 4095, 4096, 4999, 5000]) {
+    const first = crc32c(bytes.subarray(0, at));
+    const rest = bytes.subarray(at);
+    assert.equal(joinCrc(first, crc32c(rest), rest.length), whole, `joined at ${at}`);
+    const seeded = crc32c(rest, 0xdeadbeef);
+    assert.equal(reseedCrc(seeded, 0xdeadbeef, first, rest.length), whole, `seeded at ${at}`);
+    assert.equal(zerosCrc(whole, at), crc32c(new Uint8Array(at), whole), `${at} zeros`);
+  }
+  // x^(2^35) is no power that a short piece needs.
+  assert.equal(zerosCrc(zerosCrc(5, 2 ** 40), 77), zerosCrc(5, 2 ** 40 + 77));
+});
+
+for (const mode of ["direct", "buffered"] as const) {
+  test(`${mode}: segmentClosed tells name, records, bytes and checksum of every segment`, async () => {
+    const io = MemoryIo.create({ seed: 4, arenaBytes: 2 << 20 });
+    const closed: ClosedSegment[] = [];
+    let next = 1;
+    // In the second round the first segment was begun before the log was opened.
+    for (let round = 0; round < 2; round++) {
+      const wal = await Wal.open(PATH, { ...SMALL, mode, io });
+      wal.addEventListener("segmentClosed", (event) => {
+        closed.push((event as CustomEvent<ClosedSegment>).detail);
+      });
+      await fillSegments(wal, 3);
+      await wal.durable(wal.append("the last one"));
+      await wal.close();
+      assert.equal(closed.length, round === 0 ? 3 : 6);
+      for (; next <= closed.length; next++) {
+        const { name, path, sequence, firstLsn, lastLsn, bytes, crc32c } = closed[next - 1];
+        assert.equal(sequence, next);
+        assert.equal(name, segmentFiles(io)[next - 1]);
+        assert.equal(path, `${PATH}/${name}`);
+        assert.equal(firstLsn, (closed[next - 2]?.lastLsn ?? 0) + 1);
+        assert.ok(lastLsn > firstLsn);
+        const file = await readFile(io, path);
+        assert.ok(file.subarray(bytes).every((byte) => byte === 0), "nothing behind its end");
+        assert.equal(crc32c, crc32cByBit(file.subarray(0, bytes)), name);
+      }
+    }
+    io[Symbol.dispose]();
+  });
+}
+
+test("a spare that cannot be made: at opening an error, later back-pressure, a number, an event", async () => {
+  const io = MemoryIo.create({ seed: 5, arenaBytes: 2 << 20 });
+  io.fail({ operation: "fsync", path: /0001\.wal\.tmp$/, errno: 5 });
+  await assert.rejects(Wal.open(PATH, { ...SMALL, io }), { code: "EIO" });
+  const wal = await Wal.open(PATH, { ...SMALL, io });
+  const events: Error[] = [];
+  wal.addEventListener("spareFailed", (event) => events.push((event as CustomEvent).detail));
+  const fault = io.fail({ operation: "fsync", path: /\.tmp$/, errno: 5, persistent: true });
+  let full: Error | undefined;
+  for (let i = 0; i < 1000 && !full; i++) {
+    if (wal.tryAppend("f".repeat(4000)) !== undefined) continue;
+    try {
+      wal.waitDurable(wal.appendedLsn);
+    } catch (error) {
+      full = error as Error;
+    }
+  }
+  assert.ok(full instanceof WalFullError, String(full));
+  assert.equal((full.cause as { code: string }).code, "EIO");
+  await Promise.resolve();
+  assert.ok(
+    events.length > 0 && events.every((event) => (event as { code?: string }).code === "EIO"),
+  );
+  assert.ok(wal.stats().spareFailures >= events.length);
+  assert.equal(wal.poisoned, undefined);
+  fault.cancel();
+  await wal.ready();
+  await wal.durable(wal.append("it goes on"));
+  await wal.close();
+  io[Symbol.dispose]();
+});
+
+test("retention by segments: the oldest go, whole ones, and are recycled", async () => {
+  const io = MemoryIo.create({ seed: 6, arenaBytes: 2 << 20 });
+  const wal = await Wal.open(PATH, { ...SMALL, io, retention: { maxSegments: 3 } });
+  const closed: ClosedSegment[] = [];
+  wal.addEventListener("segmentClosed", (event) => closed.push((event as CustomEvent).detail));
+  for (let i = 0; closed.length < 12; i++) {
+    await wal.durable(wal.append("r".repeat(1000)));
+    // While one is let go of there is one more.
+    assert.ok(wal.stats().segments <= 4);
+    assert.ok(segmentFiles(io).length <= 4 + 1 + POOL_MAX, segmentFiles(io).join());
+  }
+  await untilTrue(() => wal.stats().segments === 3);
+  assert.equal(wal.firstLsn, closed.at(-2)!.firstLsn, "whole segments");
+  assert.ok(wal.stats().segmentsRecycled >= 6, `${wal.stats().segmentsRecycled} recycled`);
+  await wal.close();
+  // A smaller limit holds from the opening on.
+  const again = await Wal.open(PATH, { ...SMALL, io, retention: { maxSegments: 1 } });
+  await untilTrue(() => again.stats().segments === 1);
+  assert.equal(again.firstLsn, closed.at(-1)!.lastLsn + 1);
+  await again.close();
+  io[Symbol.dispose]();
+});
+
+test("retention by size counts whole files, also of segments from before", async () => {
+  const io = MemoryIo.create({ seed: 7, arenaBytes: 2 << 20 });
+  const before = await Wal.open(PATH, { ...SMALL, io });
+  await fillSegments(before, 5);
+  const { lastLsn } = { lastLsn: before.durableLsn };
+  await before.close();
+  const bytes = SMALL.segmentBytes!;
+  const wal = await Wal.open(PATH, { ...SMALL, io, retention: { maxBytes: 3 * bytes + 1 } });
+  await untilTrue(() => wal.stats().segments === 3);
+  await fillSegments(wal, 0);
+  assert.ok(wal.firstLsn > 1 && wal.firstLsn < lastLsn);
+  await wal.close();
+  const tiny = await Wal.open(PATH, { ...SMALL, io, retention: { maxBytes: 1 } });
+  await untilTrue(() => tiny.stats().segments === 1);
+  assert.equal(tiny.durableLsn, lastLsn, "what is written to is never removed");
+  await tiny.close();
+  io[Symbol.dispose]();
+});
+
+test("retention by age: a segment goes when the next one is older than the limit", async () => {
+  const io = MemoryIo.create({ seed: 8, arenaBytes: 2 << 20 });
+  const sleep = (millis: number) =>
+    new Promise<void>((resolve) => io.after(millis * 1000, resolve));
+  const wal = await Wal.open(PATH, { ...SMALL, io, retention: { maxAgeMillis: 60_000 } });
+  await fillSegments(wal, 2);
+  await sleep(50_000);
+  await fillSegments(wal, 2);
+  assert.equal(wal.stats().segments, 5, "none is too old");
+  await sleep(20_000);
+  // Nothing happens to a log that rests; its next commit looks.
+  assert.equal(wal.stats().segments, 5);
+  await wal.durable(wal.append("later"));
+  await untilTrue(() => wal.stats().segments === 3);
+  await sleep(60_000);
+  await wal.close();
+  const again = await Wal.open(PATH, { ...SMALL, io, retention: { maxAgeMillis: 60_000 } });
+  await untilTrue(() => again.stats().segments === 1);
+  await again.close();
+  io[Symbol.dispose]();
+});
+
+test("retention: what cannot be read again is told, and nothing is removed", async () => {
+  const io = MemoryIo.create({ seed: 9, arenaBytes: 2 << 20 });
+  const before = await Wal.open(PATH, { ...SMALL, io });
+  await fillSegments(before, 4);
+  await before.close();
+  const fault = io.fail({ operation: "read", path: /0003\.wal$/, errno: 5, persistent: true });
+  const wal = await Wal.open(PATH, { ...SMALL, io, retention: { maxSegments: 3 } });
+  await untilTrue(() => wal.stats().retentionFailure !== undefined);
+  assert.match(wal.stats().retentionFailure!, /0000000000000003\.wal.* failed: EIO/);
+  assert.equal(wal.firstLsn, 1);
+  assert.equal(wal.poisoned, undefined);
+  fault.cancel();
+  await fillSegments(wal, 1).catch(() => {});
+  await wal.durable(wal.append("x"));
+  await untilTrue(() => wal.stats().segments === 3);
   await wal.close();
   io[Symbol.dispose]();
 });
