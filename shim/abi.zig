@@ -288,8 +288,10 @@ pub const Source = enum {
     /// The same, both multiples of 4,096.
     pages,
     /// Parameter-area offset in `addr`, `length` pairs of u32 there: arena offset and bytes. Private as
-    /// iovecs, at most `vectors_max`.
+    /// iovecs, at most `vectors_max`. Empty ones are left out: the kernel refuses them in pinned memory.
     vectors,
+    /// How many vectors there are then.
+    vector_count,
     /// A path without its NUL: parameter-area offset in `addr`, bytes in `length`. Private.
     path,
     /// The same in `addr2` and `length2`.
@@ -325,7 +327,7 @@ const all = 0xffff_ffff_ffff_ffff;
 
 pub fn uses(source: Source) []const Use {
     return switch (source) {
-        .zero, .one, .cwd, .how_bytes, .empty_path, .result => &.{},
+        .zero, .one, .cwd, .how_bytes, .vector_count, .empty_path, .result => &.{},
         .offset => &.{.{ .field = "offset", .label = "offset" }},
         .addr => &.{.{ .field = "addr", .label = "addr" }},
         .length => &.{.{ .field = "length", .label = "length" }},
@@ -432,8 +434,8 @@ pub const operations = [_]Row{
     .{ .name = "fadvise", .opcode = 24, .file = .fixed, .off = .offset, .len = .length, .op_values = &.{ 0, 1, 2, 3, 4, 5 } },
     // Of one operation, by its slot and generation.
     .{ .name = "cancel", .opcode = 14, .addr = .target },
-    .{ .name = "readv", .opcode = 1, .pinned = 60, .file = .fixed, .off = .offset, .addr = .vectors, .len = .length, .op_flags = rw_read, .pinned_since = 6015 },
-    .{ .name = "writev", .opcode = 2, .pinned = 61, .file = .fixed, .off = .offset, .addr = .vectors, .len = .length, .op_flags = rw_write, .pinned_since = 6015 },
+    .{ .name = "readv", .opcode = 1, .pinned = 60, .file = .fixed, .off = .offset, .addr = .vectors, .len = .vector_count, .op_flags = rw_read, .pinned_since = 6015 },
+    .{ .name = "writev", .opcode = 2, .pinned = 61, .file = .fixed, .off = .offset, .addr = .vectors, .len = .vector_count, .op_flags = rw_write, .pinned_since = 6015 },
     .{ .name = "sync_file_range", .opcode = 8, .file = .fixed, .off = .offset, .len = .length, .op_flags = sync_range_flag.WAIT_BEFORE | sync_range_flag.WRITE | sync_range_flag.WAIT_AFTER },
     // Of the arena, and nothing that would part the program's memory from what the kernel has pinned.
     .{ .name = "madvise", .opcode = 25, .addr = .pages, .len = .length, .op_values = &.{
@@ -462,7 +464,8 @@ pub const operations = [_]Row{
     // Operations of a file: one, or all. The kernel compares open files, so the real descriptor finds those
     // that name the registered one.
     .{ .name = "cancel_file", .opcode = 14, .file = .real, .op_flags = cancel_flag.ALL, .op_set = CANCEL_FD, .since = 5019, .probe = OP_SOCKET },
-    .{ .name = "cancel_any", .opcode = 14, .op_flags = cancel_flag.ALL, .op_set = CANCEL_ANY, .since = 5019, .probe = OP_SOCKET },
+    // The kernel takes ANY for all of them, with or without ALL.
+    .{ .name = "cancel_any", .opcode = 14, .op_set = CANCEL_ANY | cancel_flag.ALL, .since = 5019, .probe = OP_SOCKET },
 };
 
 const AT_EMPTY_PATH = 0x1000;

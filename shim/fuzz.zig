@@ -137,7 +137,7 @@ fn randomImage(random: std.Random) abi.Image {
         .ring => image.file = target_ring,
     }
     for (row.sources()) |source| switch (source) {
-        .zero, .one, .cwd, .how_bytes, .empty_path, .result => {},
+        .zero, .one, .cwd, .how_bytes, .vector_count, .empty_path, .result => {},
         .offset => image.offset = someNumber(random, fake_ring.arena_bytes),
         .addr, .target, .message => image.addr = someNumber(random, 1 << 32),
         .length => switch (row.addr) {

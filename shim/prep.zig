@@ -98,9 +98,12 @@ fn Prepare(comptime operation: u8) type {
             // Where the arena is pinned in parts, what does not stand in one of them goes by the plain operation.
             var buffer_index: u64 = 0;
             var pinned = true;
-            if (row.pinned != 0 and ring.slice_bytes != 0) {
+            if (row.addr == .vectors and len == 0) {
+                // Of no memory none is pinned.
+                pinned = false;
+            } else if (row.pinned != 0 and ring.slice_bytes != 0) {
                 const pin = if (row.addr == .vectors)
-                    ring.pinOfVectors(slot_index, @truncate(image[3]))
+                    ring.pinOfVectors(slot_index, @truncate(len))
                 else
                     ring.pinOf(image[2], @truncate(image[3]));
                 if (pin) |index| {
@@ -178,6 +181,7 @@ inline fn field(comptime source: abi.Source, ring: *Ring, slot_index: u32, image
             break :in_arena ring.arena_address + image[2];
         },
         .vectors => ring.copyVectors(slot_index, image[2], length) orelse return .arena,
+        .vector_count => ring.vectorCount(slot_index, length),
         .path => ring.copyText(slot_index, slots.first_at, abi.path_bytes_max, image[2], length) orelse return .path,
         .path2 => ring.copyText(slot_index, slots.second_at, abi.path_bytes_max, low(image[5]), high(image[5])) orelse return .path,
         .name => ring.copyText(slot_index, slots.result_at, abi.xattr_name_bytes_max, low(image[5]), high(image[5])) orelse return .path,

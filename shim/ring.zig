@@ -556,13 +556,26 @@ pub const Ring = struct {
         if (at > ring.parameter_bytes or count * 8 > ring.parameter_bytes - at) return null;
         const from: [*]align(1) const volatile u32 = @ptrCast(ring.parameters + @as(usize, @intCast(at)));
         const to: [*]liburing.Iovec = @ptrCast(@alignCast(ring.memoryOf(slot_index)[slots.first_at..]));
+        var filled: usize = 0;
         for (0..count) |index| {
             const offset = from[2 * index];
             const bytes = from[2 * index + 1];
             if (!ring.inArena(offset, bytes)) return null;
-            to[index] = .{ .base = ring.arena_address + offset, .len = bytes };
+            if (bytes == 0) continue;
+            to[filled] = .{ .base = ring.arena_address + offset, .len = bytes };
+            filled += 1;
         }
+        if (filled < count) to[filled].len = 0;
         return @intFromPtr(to);
+    }
+
+    /// Of the vectors that were copied, of `count`: an empty one ends them.
+    pub fn vectorCount(ring: *Ring, slot_index: u32, count: u32) u32 {
+        const vectors: [*]const liburing.Iovec = @ptrCast(@alignCast(ring.memoryOf(slot_index)[slots.first_at..]));
+        for (0..count) |index| {
+            if (vectors[index].len == 0) return @intCast(index);
+        }
+        return count;
     }
 
     /// Where the arena is not pinned, rows use the opcodes that do not need it.

@@ -105,7 +105,7 @@ fn validImage(comptime row: abi.Row, operation: u8, slot: u32, file: u32) abi.Im
     if (row.op_values.len > 0) image.op_flags = row.op_values[row.op_values.len - 1];
     if (row.second != .none) image.extra = file;
     inline for (comptime row.sources()) |source| switch (source) {
-        .zero, .one, .cwd, .how_bytes, .empty_path, .result => {},
+        .zero, .one, .cwd, .how_bytes, .vector_count, .empty_path, .result => {},
         .offset => image.offset = 4096,
         .addr, .target, .message => image.addr = 77,
         .length => if (image.length == 0) {
@@ -266,7 +266,7 @@ test "every row accepts an image with the fields that it names, and its SQE has 
             .how_bytes => try equal(24, value),
             .offset => try equal(4096, value),
             .addr, .target => try equal(77, value),
-            .length => try equal(image.length, value),
+            .length, .vector_count => try equal(image.length, value),
             .extra => try equal(image.extra, value),
             .arena, .pages => try equal(@intFromPtr(&fake.arena) + 8192, value),
             .vectors => {

@@ -1341,8 +1341,8 @@ export class Ring {
   }
 
   /**
-   * Asks to cancel all operations on a file; `res` is how many were found, or -ENOENT. Their own completions
-   * come in any case.
+   * Asks to cancel all operations on a file; `res` is how many were found. Their own completions come in any
+   * case.
    *
    * @throws {RingUnsupportedError} before Linux 5.19.
    */
@@ -1354,12 +1354,11 @@ export class Ring {
   }
 
   /**
-   * Asks to cancel whatever is in flight; `res` is how many operations were found, or with `all` false 0
-   * when one was. Otherwise as {@linkcode Ring.prepCancelFile}.
+   * Asks to cancel everything that is in flight; `res` is how many operations were found. Otherwise as
+   * {@linkcode Ring.prepCancelFile}.
    */
-  prepCancelAny(userData: number, all: boolean = true): boolean {
-    const flags = all ? CANCEL_FLAG.ALL : 0;
-    return this.#stage(OPERATION.cancelAny, 0, 0, 0, 0, flags, userData, TAG.NONE);
+  prepCancelAny(userData: number): boolean {
+    return this.#stage(OPERATION.cancelAny, 0, 0, 0, 0, 0, userData, TAG.NONE);
   }
 
   /** Stages an operation upon another one, which is known by its userData. */

@@ -30,6 +30,9 @@ SPLICE_F_FD_IN_FIXED = 1 << 31
 # Opcode: name, descriptor ("fixed", "real", "cwd", ..., None), allowed bits of the operation's flags.
 OPCODES = {
     0: ("nop", None, 0),
+    # Only without any vector: nothing that is not pinned is written to.
+    1: ("readv", "fixed", RWF_READ),
+    2: ("writev", "fixed", RWF_WRITE),
     3: ("fsync", "fixed", 1),
     4: ("read_fixed", "fixed", RWF_READ),
     5: ("write_fixed", "fixed", RWF_WRITE),
@@ -191,6 +194,9 @@ class Judge:
 
         if name in ("read_fixed", "write_fixed"):
             in_arena(addr, length)
+        elif name in ("readv", "writev"):
+            in_slot(addr, 16 * length)
+            require(length == 0, f"{name}: {length} vectors that need not be pinned")
         elif name in ("readv_fixed", "writev_fixed"):
             # readv(2): IOV_MAX is 1024. struct iovec: base and length.
             require(length <= 1024, f"{name}: {length} vectors")

@@ -2,6 +2,7 @@
  * What the tests of the ring share: whether there is io_uring here, a scratch directory, and the
  * shortest way from an operation to its `res`.
  */
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -91,6 +92,14 @@ export function descriptorOf(path: string): number {
     }
   }
   throw new Error(`no descriptor is open for ${path}`);
+}
+
+/** Makes a FIFO, which is a pipe with a name; the result is its path. */
+export function fifo(directory: string, name: string): string {
+  const path = join(directory, name);
+  const made = spawnSync("mkfifo", [path], { encoding: "utf8" });
+  if (made.status !== 0) throw new Error(`mkfifo: ${made.error ?? made.stderr}`);
+  return path;
 }
 
 /** A buffer with these bytes in front. */
