@@ -230,9 +230,11 @@ export class WalView implements AsyncDisposable {
       }
       const epoch = this.#live ? Number.MAX_SAFE_INTEGER : this.#meta.epoch;
       const scan = new SegmentScan(disk, file, header, stat.size, epoch, buffer);
-      while (scan.nextLsn <= this.#lastLsn || sequence < this.#meta.activated) {
+      // Where the end is damaged, the last record is the one before that.
+      const last = this.#damage ? Number.MAX_SAFE_INTEGER : this.#lastLsn;
+      while (scan.nextLsn <= last || sequence < this.#meta.activated) {
         if (!(yield* scan.next())) break;
-        progress(Math.min(scan.nextLsn - 1, this.#lastLsn));
+        progress(Math.min(scan.nextLsn - 1, last));
       }
       if (sequence === this.#meta.activated && scan.nextLsn <= this.#lastLsn) {
         throw new WalCorruptionError(
