@@ -4,10 +4,11 @@
  * the kernel.
  */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import { Worker } from "node:worker_threads";
 import { CQE_FLAG, ERRNO, Ring, RingClosedError, RingImageError } from "../../ring.ts";
-import { finish, finishAll, inScratch, skipRing, withRing } from "../support/ring.ts";
+import { finish, finishAll, inScratch, ROOT, skipRing, withRing } from "../support/ring.ts";
 import { skipUnless } from "../support/skip.ts";
 
 const lacking = skipRing === false && (() => {
@@ -139,7 +140,7 @@ describe("ring messages", { skip }, () => {
           // Whatever goes wrong in the worker, the wait has an end.
           ring.prepTimeout(30_000_000, 0, -1);
           ring.submit();
-          const worker = new Worker(new URL("../support/message_worker.ts", import.meta.url), {
+          const worker = new Worker(join(ROOT, "tests/support/message_worker.ts"), {
             workerData: { address: ring.address, count: 40 },
           });
           const failed = new Promise<never>((_, reject) => worker.on("error", reject));
