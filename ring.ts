@@ -1,7 +1,7 @@
 /**
  * io_uring from TypeScript: `Ring`, its buffers and files, and the kernel's flags.
  *
- * Docs: docs/ARCHITECTURE.md. The errors that have a `code` are named with the methods that throw them.
+ * Docs: docs/RING.md. The errors that have a `code` are named with the methods that throw them.
  *
  * @module
  */

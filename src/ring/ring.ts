@@ -440,6 +440,20 @@ export class Ring {
   }
 
   /**
+   * Calls back after each {@linkcode Ring.drain}, with `completions.length`, until nothing is in flight:
+   * what the callback prepares counts, too. It is not called for an empty drain.
+   *
+   * @returns resolves when nothing is in flight, or the ring was closed; rejects with what the callback
+   * throws.
+   */
+  async drainEach(callback: (count: number) => void): Promise<void> {
+    while (this._queue.taken > 0 && !this._queue.closed) {
+      const count = await this.drain();
+      if (count > 0) callback(count);
+    }
+  }
+
+  /**
    * Submits what is staged. Resolves, without blocking the event loop, when a reap will give
    * completions, or nothing is in flight, or the ring was closed. Keeps the process alive meanwhile.
    */
@@ -1717,8 +1731,8 @@ export class Ring {
    *
    * @param operations The only ones that it may ever do, by their names in `ring.probe()`: everything else
    * ends with -EACCES, whoever prepares it. That cannot be undone. The kernel knows its own operations and
-   * not ours, so what it does by the same one is allowed with it: `read` and `read_fixed`, `write` and
-   * `write_fixed`, `statx` and `fstatx`. `close` and `cancel`, which give back what the ring has, are always
+   * not ours, so what it does by the same one is allowed with it, as `read` with `read_fixed`, `statx` with
+   * `fstatx`, `openat` with `openat2`. `close` and `cancel`, which give back what the ring has, are always
    * allowed. Without a list everything is.
    * @throws {RingError} EBADFD, or EACCES, when the ring was not opened disabled or was started before.
    */

@@ -100,6 +100,30 @@ describe("ring waiting", { skip: skipRing }, () => {
       })
     ));
 
+  it("calls back for each drain until nothing is in flight", () =>
+    withRing({}, async (ring) => {
+      const seen: number[] = [];
+      for (let i = 0; i < 3; i++) ring.prepNop(i);
+      await ring.drainEach((count) => {
+        assert.equal(count, ring.completions.length);
+        for (let i = 0; i < count; i++) {
+          const userData = ring.completions.userData[i];
+          seen.push(userData);
+          if (userData < 30) assert.ok(ring.prepNop(userData + 10));
+        }
+      });
+      assert.equal(ring.inFlight, 0);
+      assert.equal(seen.length, 12);
+      assert.deepEqual([...seen].sort((a, b) => a - b).slice(-3), [30, 31, 32]);
+      await ring.drainEach(() => assert.fail("nothing is in flight"));
+      ring.prepNop(1);
+      const broken = ring.drainEach(() => {
+        throw new Error("of the callback");
+      });
+      await assert.rejects(broken, /of the callback/);
+      assert.equal(ring.inFlight, 0);
+    }));
+
   it("ends when the completion is brought by hand", () =>
     inScratch((directory) =>
       withRing({}, async (ring) => {
