@@ -8,6 +8,7 @@ import { ERRNO } from "../../src/abi/generated.ts";
 import { type Fault, type FaultOperation, MemoryIo } from "../../src/io/memory.ts";
 import { WalModel } from "../../src/testing/wal_model.ts";
 import type { WalOptions } from "../../src/wal/options.ts";
+import { repair } from "../../src/wal/repair.ts";
 import { Wal } from "../../src/wal/wal.ts";
 import { Broken } from "./_history.ts";
 
@@ -25,6 +26,9 @@ export interface EveryOpCounts {
 }
 
 const PATH = "/way/to/log";
+const COPY = "/copy/of/it";
+/** Behind the header of a segment, and behind its first frames. */
+const DAMAGED_BYTE = 70_000;
 const BIG = 7000;
 /** Turns that a step may take on the failing disk before it is mended, and on the mended one. */
 const TURNS_UNTIL_MENDED = 3000;
@@ -156,6 +160,8 @@ export interface Scenario {
   options?: WalOptions;
   before?: (subject: Subject) => Promise<void>;
   act: (subject: Subject) => Promise<void>;
+  /** What must be true then, `done` when `act` came to its end; the disk works again. */
+  after?: (subject: Subject, done: boolean) => Promise<void>;
 }
 
 async function started(subject: Subject): Promise<void> {
@@ -171,6 +177,36 @@ async function torn(subject: Subject): Promise<void> {
   subject.io.poll();
   subject.model.observe(subject.wal!);
   subject.io = subject.io.crash(3, { survival: "random" });
+}
+
+/** Closed, with a bit flipped in the middle: what is before it can be kept, and has to be. */
+async function damaged(subject: Subject): Promise<void> {
+  await started(subject);
+  await subject.roll(3);
+  await subject.close();
+  subject.wal = undefined;
+  subject.io.rot(`${PATH}/0000000000000002.wal`, DAMAGED_BYTE);
+  const { before } = await repair(PATH, { io: subject.io });
+  if (before === undefined) throw new Broken("nothing before the damage");
+  subject.model.acknowledged = before.last;
+}
+
+/** A copy that was said to be there is the log as it was; a copy that was not ended is none. */
+async function copied(subject: Subject, done: boolean): Promise<void> {
+  let copy: Wal;
+  try {
+    copy = await Wal.open(COPY, { ...OPTIONS, io: subject.io });
+  } catch (error) {
+    if (done) throw error;
+    return;
+  }
+  if (copy.recovery.lastLsn === 0 && !done) return await copy.close();
+  const { lastLsn, tail } = copy.recovery;
+  if (lastLsn < subject.model.acknowledged || tail !== "clean") {
+    throw new Broken(`the copy ends with ${lastLsn}, ${tail}`);
+  }
+  await subject.model.compare(copy);
+  await copy.close();
 }
 
 export const SCENARIOS: Scenario[] = [
@@ -234,6 +270,22 @@ export const SCENARIOS: Scenario[] = [
       await s.open();
       await s.durable(3, 300);
     },
+  },
+  {
+    name: "snapshot",
+    before: async (s) => {
+      await started(s);
+      await s.roll(2);
+    },
+    act: async (s) => void await s.settle(s.wal!.snapshot(COPY)),
+    after: copied,
+  },
+  {
+    name: "repair",
+    before: damaged,
+    act: async (s) => void await repair(PATH, { io: s.io, keep: "before" }),
+    // What was begun can be ended.
+    after: async (s) => void await repair(PATH, { io: s.io, keep: "before" }),
   },
   {
     name: "read",
@@ -303,6 +355,7 @@ async function once(
   } else {
     subject.io = subject.io.crash(seed + nth, { survival: ending });
   }
+  await scenario.after?.(subject, failure === undefined);
   await subject.open();
   await subject.durable(2, 100);
   await subject.roll(1);
