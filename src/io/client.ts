@@ -151,21 +151,30 @@ export class ClientIo implements Io {
     return this.driver.wallClock();
   }
   after(micros: number, callback: () => void): IoTimer {
-    if (!(micros >= 0 && micros <= Number.MAX_SAFE_INTEGER)) {
-      throw new IoUsageError(`a timer is set for 0 microseconds from now or more, not ${micros}`);
+    if (typeof micros !== "number" || !(micros >= 0 && micros <= Number.MAX_SAFE_INTEGER)) {
+      throw new IoUsageError(
+        `a timer is set for 0 microseconds from now or more, not ${String(micros)}`,
+      );
+    }
+    if (typeof callback !== "function") {
+      throw new IoUsageError(`a timer calls a function back, not ${String(callback)}`);
     }
     return this.driver.after(micros, callback);
   }
   random(bytes: Uint8Array): void {
     this._check();
+    checkBytes(bytes);
     this.driver.random(bytes);
   }
   crc32c(bytes: Uint8Array, seed = 0): number {
+    checkBytes(bytes);
+    checkSeed(seed);
     return this.driver.crc32c(bytes, seed);
   }
   crc32cBuffer(buffer: IoBuffer, offset: number, length: number, seed = 0): number {
     const owned = this._buffer(buffer);
     checkRange(owned, offset, length);
+    checkSeed(seed);
     return this.driver.crc32cBuffer(owned, offset, length, seed);
   }
 
@@ -433,8 +442,8 @@ export class ClientIo implements Io {
 
   park(timeoutMicros = Infinity): number {
     this._check();
-    if (!(timeoutMicros >= 0)) {
-      throw new IoUsageError(`park takes microseconds, 0 or more, not ${timeoutMicros}`);
+    if (typeof timeoutMicros !== "number" || !(timeoutMicros >= 0)) {
+      throw new IoUsageError(`park takes microseconds, 0 or more, not ${String(timeoutMicros)}`);
     }
     if (this._endedCount === 0 && this._inFlight > 0) this.driver.block(this, timeoutMicros);
     else this.driver.drain();
@@ -737,6 +746,17 @@ function checkOffset(what: string, value: number): void {
   if (!Number.isSafeInteger(value) || value < 0) {
     throw new IoUsageError(`${what} must be a safe integer, 0 or more, not ${String(value)}`);
   }
+}
+
+function checkBytes(bytes: Uint8Array): void {
+  if (!(bytes instanceof Uint8Array)) {
+    throw new IoUsageError(`bytes are a Uint8Array, not ${String(bytes)}`);
+  }
+}
+
+function checkSeed(seed: number): void {
+  if (typeof seed === "number" && seed >>> 0 === seed) return;
+  throw new IoUsageError(`a checksum to go on from is an integer of 32 bits, not ${String(seed)}`);
 }
 
 function checkRange(buffer: ArenaBuffer, offset: number, length: number): void {

@@ -263,6 +263,7 @@ class Timer implements IoTimer {
   readonly backend: MemoryBackend;
   readonly dueMicros: number;
   readonly callback: () => void;
+  canceled = false;
 
   constructor(
     machine: Machine,
@@ -277,12 +278,14 @@ class Timer implements IoTimer {
   }
 
   cancel(): void {
+    // It may be due already, and wait for its turn to call back.
+    this.canceled = true;
     const at = this.machine.timers.indexOf(this);
     if (at >= 0) this.machine.timers.splice(at, 1);
   }
 
   fire(): void {
-    if (!this.backend.killed) this.callback();
+    if (!this.backend.killed && !this.canceled) this.callback();
   }
 }
 

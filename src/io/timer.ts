@@ -8,6 +8,8 @@ import { hostOrUndefined } from "../host/host.ts";
 import type { IoTimer } from "./io.ts";
 
 const MILLI_MICROS = 1000;
+/** What `setTimeout` holds. */
+const TIMEOUT_MILLIS_MAX = 2 ** 31 - 1;
 
 /**
  * A timer of the event loop. Delays below a millisecond, which its own timers do not have, are waited
@@ -24,7 +26,7 @@ export class LoopTimer implements IoTimer {
     this.#dueMillis = performance.now() + micros / MILLI_MICROS;
     const host = hostOrUndefined();
     if (micros >= MILLI_MICROS || host === undefined) {
-      this.#timeout = setTimeout(() => this.#fire(), Math.ceil(micros / MILLI_MICROS));
+      this.#sleep(Math.ceil(micros / MILLI_MICROS));
       return;
     }
     const look = () => {
@@ -33,6 +35,14 @@ export class LoopTimer implements IoTimer {
       else this.#fire();
     };
     host.turn(look);
+  }
+
+  /** In steps, where the event loop's own timers cannot hold so much, and would call back at once. */
+  #sleep(millis: number): void {
+    const left = millis - TIMEOUT_MILLIS_MAX;
+    this.#timeout = left > 0
+      ? setTimeout(() => this.#sleep(left), TIMEOUT_MILLIS_MAX)
+      : setTimeout(() => this.#fire(), millis);
   }
 
   #fire(): void {

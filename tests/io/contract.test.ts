@@ -759,6 +759,19 @@ function suite(backend: BackendRow): void {
     },
   );
 
+  row("after() calls back in its time, also when that is far away", async (io) => {
+    const called: string[] = [];
+    // More milliseconds than the event loop's own timers can hold.
+    const far = io.after(2 ** 53 - 1, () => called.push("far"));
+    const month = io.after(31 * 86_400e6, () => called.push("a month"));
+    io.after(0, () => called.push("at once")).cancel();
+    await new Promise<void>((resolve) => io.after(100, () => (called.push("first"), resolve())));
+    await new Promise<void>((resolve) => io.after(3000, () => (called.push("second"), resolve())));
+    far.cancel();
+    month.cancel();
+    assert.deepEqual(called, ["first", "second"]);
+  });
+
   row("wait lets the event loop go on", async (io, d) => {
     const file = openFile(io, `${d}/a`);
     let ticks = 0;

@@ -73,7 +73,7 @@ const FOUND: [string, Step[]][] = [
     { do: "open", file: 0, path: "a", options: { read: true, write: true, create: true } },
     { do: "write", file: 0, offset: 0, size: 9000, fill: 1 },
     { do: "truncate", file: 0, size: 4097 },
-    { do: "write", file: 0, offset: 12_288, size: 1, fill: 2, durable: true },
+    { do: "write", file: 0, offset: 12_288, size: 1, fill: 2, way: "durable" },
     { do: "read", file: 0, offset: 0, size: 9000 },
     { do: "truncate", file: 0, size: 20_000 },
     { do: "reads", file: 0, offset: 4096, sizes: [4096, 4097, 9000] },

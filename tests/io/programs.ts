@@ -18,8 +18,16 @@ import type { Lack } from "./support.ts";
 export type Step =
   | { do: "open"; file: number; path: string; options: OpenOptions }
   | { do: "close"; file: number }
-  | { do: "write"; file: number; offset: number; size: number; fill: number; durable?: boolean }
-  | { do: "read"; file: number; offset: number; size: number }
+  | {
+    do: "write";
+    file: number;
+    offset: number;
+    size: number;
+    fill: number;
+    /** Submitted and polled, durably, or by `pwrite` and `pread`. */
+    way?: "durable" | "now";
+  }
+  | { do: "read"; file: number; offset: number; size: number; way?: "now" }
   /** Side by side from `offset` on, and in flight together. */
   | { do: "writes"; file: number; offset: number; sizes: number[]; fill: number }
   | { do: "reads"; file: number; offset: number; sizes: number[] }
@@ -123,10 +131,18 @@ const steps = fc.oneof(
       offset: offsetOf,
       size: sizeOf,
       fill: fillOf,
-      durable: fc.boolean(),
+      way: fc.constantFrom(undefined, undefined, "durable", "now"),
     }),
   },
-  { weight: 4, arbitrary: step("read", { file: fileOf, offset: offsetOf, size: sizeOf }) },
+  {
+    weight: 4,
+    arbitrary: step("read", {
+      file: fileOf,
+      offset: offsetOf,
+      size: sizeOf,
+      way: fc.constantFrom(undefined, "now"),
+    }),
+  },
   {
     weight: 2,
     arbitrary: step("writes", { file: fileOf, offset: offsetOf, sizes: sizesOf, fill: fillOf }),
@@ -419,13 +435,16 @@ class Run {
         io.close(file, 0);
         break;
       case "write": {
-        const { offset, size, fill, durable } = fitted(step, options.direct);
+        const { offset, size, fill, way } = fitted(step, options.direct);
         this.#buffers[0].bytes.set(pattern(size, fill));
-        io.writeAt(file, this.#buffers[0], 0, size, offset, durable ? DSYNC : 0, 0);
+        if (way === "now") return io.pwrite(file, this.#buffers[0], 0, size, offset);
+        const flags = way === "durable" ? DSYNC : 0;
+        io.writeAt(file, this.#buffers[0], 0, size, offset, flags, 0);
         break;
       }
       case "read": {
-        const { offset, size } = fitted(step, options.direct);
+        const { offset, size, way } = fitted(step, options.direct);
+        if (way === "now") return this.#read(0, io.pread(file, this.#buffers[0], 0, size, offset));
         io.readAt(file, this.#buffers[0], 0, size, offset, 0);
         return this.#read(0, this.#ended(1)[0]);
       }

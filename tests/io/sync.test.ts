@@ -1,12 +1,10 @@
 /** What is particular to the backend `sync`; what it shares with the others is in contract.test.ts. */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, renameSync, rmdirSync } from "node:fs";
-import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { SyncIo } from "../../io.ts";
-import { inScratch, isDeno, ROOT } from "../support/ring.ts";
+import { inScratch, isDeno } from "../support/ring.ts";
 import { skipUnless } from "../support/skip.ts";
 import { openFile, run, writeBytes } from "./support.ts";
 
@@ -102,35 +100,3 @@ test(
       assert.equal(io.lock(file), -ESTALE);
     }),
 );
-
-/** Whether there is a Node.js that runs TypeScript. */
-function nodeRunsTypeScript(): boolean {
-  const flag = "--experimental-strip-types";
-  return spawnSync("node", [flag, "-e", "0"], { stdio: "ignore" }).status === 0;
-}
-
-test("it works under plain Node.js, without locks", {
-  skip: skipUnless(nodeRunsTypeScript(), "there is no node that runs TypeScript"),
-}, () =>
-  inScratch((directory) => {
-    const program = `
-      import { openIo } from ${JSON.stringify(join(ROOT, "io.ts"))};
-      const io = openIo();
-      const file = io.open(process.argv[1], { write: true, create: true }, 1);
-      io.park();
-      const opened = io.take(1);
-      io.fdatasync(file, 2);
-      await io.wait();
-      io.poll();
-      console.log(JSON.stringify([io.backend, opened, io.take(2), io.lock(file)]));
-    `;
-    const { stdout, stderr } = spawnSync("node", [
-      "--experimental-strip-types",
-      "--no-warnings",
-      "--input-type=module",
-      "-e",
-      program,
-      `${directory}/a`,
-    ], { encoding: "utf8" });
-    assert.equal(stdout, '["sync",0,0,-95]\n', stderr);
-  }));
