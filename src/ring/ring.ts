@@ -315,7 +315,7 @@ export class Ring {
     this.#waitable = {
       look: () => this.#look(),
       arm: (on) => this.#arm(on),
-      polled: this.#polls,
+      isSilent: () => this.#polls || this._queue.submittable > 0,
     };
     const whole = registered && options.bufferSlices === 0;
     this.buffers = new BufferSet(this.arena, options.bufferBytes, whole, {
@@ -404,7 +404,8 @@ export class Ring {
    * @param count Completions to wait for; never more than there are operations, so it cannot hang
    * on what was never submitted.
    * @param timeoutMicros How long to wait at most; without end by default.
-   * @returns completions that can be reaped now; fewer than `count` after a time-out.
+   * @returns completions that can be reaped now; fewer than `count` after a time-out, or when the kernel
+   * did not take what is staged a thousand times in a row.
    * @throws {RingImageError} as {@linkcode Ring.submit}.
    */
   submitAndWait(count: number, timeoutMicros: number = WAIT_FOR_EVER): number {

@@ -24,8 +24,11 @@ export interface Waitable {
   look(): boolean;
   /** Whether completions signal the eventfd. */
   arm(on: boolean): void;
-  /** The device is polled by each look, and nothing is ever signalled. */
-  readonly polled: boolean;
+  /**
+   * Nothing would signal now, and only looks bring it on: its device is polled by them, or the kernel was
+   * short of something and did not take what is staged.
+   */
+  isSilent(): boolean;
 }
 
 interface Waiting {
@@ -103,7 +106,7 @@ export class Dispatcher {
     this.#looking = [];
     for (const waiting of looking) {
       if (this.#done(waiting)) continue;
-      if (now < waiting.lookUntilMillis || waiting.ring.polled) this.#looking.push(waiting);
+      if (now < waiting.lookUntilMillis || waiting.ring.isSilent()) this.#looking.push(waiting);
       else this.#arm(waiting);
     }
     if (this.#looking.length > 0) this.#ensureTurn();
@@ -118,8 +121,15 @@ export class Dispatcher {
       return;
     }
     // What completed before arming signals nothing, so look once more.
-    if (this.#done(waiting)) this.#disarm(waiting);
-    else this.#armed.push(waiting);
+    if (this.#done(waiting)) {
+      this.#disarm(waiting);
+    } else if (waiting.ring.isSilent()) {
+      this.#disarm(waiting);
+      this.#looking.push(waiting);
+      this.#ensureTurn();
+    } else {
+      this.#armed.push(waiting);
+    }
   }
 
   #disarm(waiting: Waiting): void {
@@ -175,11 +185,5 @@ export class Dispatcher {
   /** A waiter that nobody needs is woken, so that it does not keep the process alive. */
   #releaseWaiter(): void {
     if (this.#waiting && this.#armed.length === 0) this.#functions.uring_wake_signal();
-  }
-
-  /** Ends a wait early: completions of this ring were reaped by hand meanwhile. */
-  poke(ring: Waitable): void {
-    const waits = (waiting: Waiting) => waiting.ring === ring;
-    if (this.#looking.some(waits) || this.#armed.some(waits)) this.forget(ring);
   }
 }

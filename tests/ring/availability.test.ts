@@ -189,6 +189,18 @@ describe("ring enter", { skip: skipStrace }, () => {
       }));
   }
 
+  for (const name of ["EAGAIN", "EBUSY"]) {
+    it(`waits in the event loop while the kernel takes nothing for long (${name})`, () =>
+      inScratch(async (directory) => {
+        // Longer than a ring is looked at before its eventfd is waited for: nothing would signal that.
+        const launcher = strace(directory, `io_uring_enter:error=${name}:when=2..60`);
+        assert.deepEqual(await runRing(directory, { launcher, ring: { task: "drain" } }), {
+          done: 20,
+        });
+        assert.ok(readFileSync(join(directory, "strace"), "utf8").split("INJECTED").length > 55);
+      }));
+  }
+
   it("reports what it does not know, and stays usable", () =>
     inScratch(async (directory) => {
       const launcher = strace(directory, "io_uring_enter:error=EIO:when=5");

@@ -98,6 +98,16 @@ function countEnters(ring: Ring): Record<string, unknown> {
   return { enters, counted: enters - before };
 }
 
+/** Waits in the event loop for what the kernel may not take at once. */
+async function drain(ring: Ring): Promise<Record<string, unknown>> {
+  let done = 0;
+  for (let i = 0; i < 20; i++) {
+    ring.prepNop(i);
+    done += await ring.drain();
+  }
+  return { done };
+}
+
 /** Lets the thread of the kernel fall asleep again and again. */
 async function wakeOften(ring: Ring): Promise<Record<string, unknown>> {
   let done = 0;
@@ -149,6 +159,7 @@ const tasks: Record<
   (ring: Ring) => Record<string, unknown> | Promise<Record<string, unknown>>
 > = {
   use,
+  drain,
   sparse: useSparse,
   enters: countEnters,
   wake: wakeOften,
