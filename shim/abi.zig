@@ -375,6 +375,8 @@ pub const Row = struct {
     len: Source = .zero,
     /// `addr3`.
     third: Source = .zero,
+    /// The set of `flag_sets` that `op_flags` is of.
+    flags_of: ?[]const u8 = null,
     /// Allowed bits of `op_flags`.
     op_flags: u32 = 0,
     /// Where it is no set of bits: the allowed values of `op_flags`.
@@ -384,6 +386,9 @@ pub const Row = struct {
     /// Allowed bits of `flags`.
     sqe_flags: u8 = sqe_flag.ASYNC | links | sqe_flag.IO_DRAIN,
     effect: Effect = .none,
+    /// Whether its failure ends a chain. The kernel lets some fail as if they had succeeded (measured on
+    /// 6.18: fsync, fallocate, rename, ...), and starts what is linked behind them.
+    breaks: bool = true,
     /// Kernel release that brought it: major * 1000 + minor. What is newer than `since_least` is probed at
     /// open.
     since: u32 = since_least,
@@ -410,60 +415,60 @@ const links = sqe_flag.IO_LINK | sqe_flag.IO_HARDLINK;
 /// The order is the numbering: append only, or raise `version`.
 pub const operations = [_]Row{
     .{ .name = "nop", .opcode = 0 },
-    .{ .name = "read", .opcode = 22, .pinned = 4, .file = .fixed, .off = .offset, .addr = .arena, .len = .length, .op_flags = rw_read },
-    .{ .name = "write", .opcode = 23, .pinned = 5, .file = .fixed, .off = .offset, .addr = .arena, .len = .length, .op_flags = rw_write },
-    .{ .name = "read_fixed", .opcode = 22, .pinned = 4, .file = .fixed, .off = .offset, .addr = .arena, .len = .length, .op_flags = rw_read },
-    .{ .name = "write_fixed", .opcode = 23, .pinned = 5, .file = .fixed, .off = .offset, .addr = .arena, .len = .length, .op_flags = rw_write },
+    .{ .name = "read", .flags_of = "rw_flag", .opcode = 22, .pinned = 4, .file = .fixed, .off = .offset, .addr = .arena, .len = .length, .op_flags = rw_read },
+    .{ .name = "write", .flags_of = "rw_flag", .opcode = 23, .pinned = 5, .file = .fixed, .off = .offset, .addr = .arena, .len = .length, .op_flags = rw_write },
+    .{ .name = "read_fixed", .flags_of = "rw_flag", .opcode = 22, .pinned = 4, .file = .fixed, .off = .offset, .addr = .arena, .len = .length, .op_flags = rw_read },
+    .{ .name = "write_fixed", .flags_of = "rw_flag", .opcode = 23, .pinned = 5, .file = .fixed, .off = .offset, .addr = .arena, .len = .length, .op_flags = rw_write },
     // fsync of a range: offset and length; zero and zero is the whole file.
-    .{ .name = "fsync", .opcode = 3, .file = .fixed, .off = .offset, .len = .length, .op_flags = fsync_flag.DATASYNC },
+    .{ .name = "fsync", .breaks = false, .flags_of = "fsync_flag", .opcode = 3, .file = .fixed, .off = .offset, .len = .length, .op_flags = fsync_flag.DATASYNC },
     // The kernel takes the length of an fallocate in `addr` and the mode in `len`.
-    .{ .name = "fallocate", .opcode = 17, .file = .fixed, .off = .offset, .addr = .addr, .len = .length },
-    .{ .name = "ftruncate", .opcode = 55, .file = .fixed, .off = .offset, .since = 6009 },
+    .{ .name = "fallocate", .breaks = false, .opcode = 17, .file = .fixed, .off = .offset, .addr = .addr, .len = .length },
+    .{ .name = "ftruncate", .breaks = false, .opcode = 55, .file = .fixed, .off = .offset, .since = 6009 },
     // By openat2, which can be told to follow no links of /proc.
-    .{ .name = "openat", .opcode = 28, .file = .cwd, .addr = .path, .off = .how, .len = .how_bytes, .op_flags = open_allowed, .effect = .opens },
+    .{ .name = "openat", .flags_of = "open_flag", .opcode = 28, .file = .cwd, .addr = .path, .off = .how, .len = .how_bytes, .op_flags = open_allowed, .effect = .opens },
     // Not in a chain: it closes even when it is canceled.
     .{ .name = "close", .opcode = 19, .file = .real, .sqe_flags = sqe_flag.ASYNC, .effect = .closes },
     // By path.
-    .{ .name = "statx", .opcode = 21, .file = .cwd, .addr = .path, .off = .result, .len = .extra, .op_flags = statx_flags | at_flag.SYMLINK_NOFOLLOW | at_flag.NO_AUTOMOUNT },
+    .{ .name = "statx", .breaks = false, .flags_of = "at_flag", .opcode = 21, .file = .cwd, .addr = .path, .off = .result, .len = .extra, .op_flags = statx_flags | at_flag.SYMLINK_NOFOLLOW | at_flag.NO_AUTOMOUNT },
     // By file: over the slot's real descriptor.
-    .{ .name = "fstatx", .opcode = 21, .file = .real, .addr = .empty_path, .off = .result, .len = .extra, .op_flags = statx_flags, .op_set = AT_EMPTY_PATH },
-    .{ .name = "renameat", .opcode = 35, .file = .cwd, .addr = .path, .off = .path2, .len = .cwd, .op_flags = rename_flag.NOREPLACE | rename_flag.EXCHANGE },
-    .{ .name = "unlinkat", .opcode = 36, .file = .cwd, .addr = .path, .op_flags = at_flag.REMOVEDIR },
-    .{ .name = "mkdirat", .opcode = 37, .file = .cwd, .addr = .path, .len = .extra },
-    .{ .name = "linkat", .opcode = 39, .file = .cwd, .addr = .path, .off = .path2, .len = .cwd },
-    .{ .name = "fadvise", .opcode = 24, .file = .fixed, .off = .offset, .len = .length, .op_values = &.{ 0, 1, 2, 3, 4, 5 } },
+    .{ .name = "fstatx", .breaks = false, .flags_of = "at_flag", .opcode = 21, .file = .real, .addr = .empty_path, .off = .result, .len = .extra, .op_flags = statx_flags, .op_set = AT_EMPTY_PATH },
+    .{ .name = "renameat", .breaks = false, .flags_of = "rename_flag", .opcode = 35, .file = .cwd, .addr = .path, .off = .path2, .len = .cwd, .op_flags = rename_flag.NOREPLACE | rename_flag.EXCHANGE },
+    .{ .name = "unlinkat", .breaks = false, .flags_of = "at_flag", .opcode = 36, .file = .cwd, .addr = .path, .op_flags = at_flag.REMOVEDIR },
+    .{ .name = "mkdirat", .breaks = false, .opcode = 37, .file = .cwd, .addr = .path, .len = .extra },
+    .{ .name = "linkat", .breaks = false, .opcode = 39, .file = .cwd, .addr = .path, .off = .path2, .len = .cwd },
+    .{ .name = "fadvise", .flags_of = "fadvise_flag", .opcode = 24, .file = .fixed, .off = .offset, .len = .length, .op_values = &.{ 0, 1, 2, 3, 4, 5 } },
     // Of one operation, by its slot and generation.
     .{ .name = "cancel", .opcode = 14, .addr = .target },
-    .{ .name = "readv", .opcode = 1, .pinned = 60, .file = .fixed, .off = .offset, .addr = .vectors, .len = .vector_count, .op_flags = rw_read, .pinned_since = 6015 },
-    .{ .name = "writev", .opcode = 2, .pinned = 61, .file = .fixed, .off = .offset, .addr = .vectors, .len = .vector_count, .op_flags = rw_write, .pinned_since = 6015 },
-    .{ .name = "sync_file_range", .opcode = 8, .file = .fixed, .off = .offset, .len = .length, .op_flags = sync_range_flag.WAIT_BEFORE | sync_range_flag.WRITE | sync_range_flag.WAIT_AFTER },
+    .{ .name = "readv", .flags_of = "rw_flag", .opcode = 1, .pinned = 60, .file = .fixed, .off = .offset, .addr = .vectors, .len = .vector_count, .op_flags = rw_read, .pinned_since = 6015 },
+    .{ .name = "writev", .flags_of = "rw_flag", .opcode = 2, .pinned = 61, .file = .fixed, .off = .offset, .addr = .vectors, .len = .vector_count, .op_flags = rw_write, .pinned_since = 6015 },
+    .{ .name = "sync_file_range", .breaks = false, .flags_of = "sync_range_flag", .opcode = 8, .file = .fixed, .off = .offset, .len = .length, .op_flags = sync_range_flag.WAIT_BEFORE | sync_range_flag.WRITE | sync_range_flag.WAIT_AFTER },
     // Of the arena, and nothing that would part the program's memory from what the kernel has pinned.
-    .{ .name = "madvise", .opcode = 25, .addr = .pages, .len = .length, .op_values = &.{
+    .{ .name = "madvise", .breaks = false, .flags_of = "madvise_flag", .opcode = 25, .addr = .pages, .len = .length, .op_values = &.{
         madvise_flag.NORMAL,        madvise_flag.WILLNEED,       madvise_flag.HUGEPAGE,
         madvise_flag.POPULATE_READ, madvise_flag.POPULATE_WRITE,
     } },
-    .{ .name = "openat2", .opcode = 28, .file = .directory, .addr = .path, .off = .how_resolve, .len = .how_bytes, .op_flags = open_allowed, .effect = .opens },
-    .{ .name = "symlinkat", .opcode = 38, .file = .cwd, .addr = .path, .off = .path2 },
-    .{ .name = "getxattr", .opcode = 44, .addr = .name, .off = .value_out, .len = .extra, .third = .path, .since = 5019 },
-    .{ .name = "setxattr", .opcode = 42, .addr = .name, .off = .value_in, .len = .extra, .third = .path, .op_flags = xattr_flag.CREATE | xattr_flag.REPLACE, .since = 5019 },
-    .{ .name = "fgetxattr", .opcode = 43, .file = .real, .addr = .name, .off = .value_out, .len = .extra, .since = 5019 },
-    .{ .name = "fsetxattr", .opcode = 41, .file = .real, .addr = .name, .off = .value_in, .len = .extra, .op_flags = xattr_flag.CREATE | xattr_flag.REPLACE, .since = 5019 },
+    .{ .name = "openat2", .flags_of = "open_flag", .opcode = 28, .file = .directory, .addr = .path, .off = .how_resolve, .len = .how_bytes, .op_flags = open_allowed, .effect = .opens },
+    .{ .name = "symlinkat", .breaks = false, .opcode = 38, .file = .cwd, .addr = .path, .off = .path2 },
+    .{ .name = "getxattr", .breaks = false, .opcode = 44, .addr = .name, .off = .value_out, .len = .extra, .third = .path, .since = 5019 },
+    .{ .name = "setxattr", .breaks = false, .flags_of = "xattr_flag", .opcode = 42, .addr = .name, .off = .value_in, .len = .extra, .third = .path, .op_flags = xattr_flag.CREATE | xattr_flag.REPLACE, .since = 5019 },
+    .{ .name = "fgetxattr", .breaks = false, .opcode = 43, .file = .real, .addr = .name, .off = .value_out, .len = .extra, .since = 5019 },
+    .{ .name = "fsetxattr", .breaks = false, .flags_of = "xattr_flag", .opcode = 41, .file = .real, .addr = .name, .off = .value_in, .len = .extra, .op_flags = xattr_flag.CREATE | xattr_flag.REPLACE, .since = 5019 },
     // To `file` at `offset` from the second file at `addr`; an offset of all ones is none, for a pipe.
-    .{ .name = "splice", .opcode = 30, .file = .fixed, .second = .fixed, .off = .offset, .addr = .addr, .len = .length, .op_flags = splice_flag.MOVE | splice_flag.NONBLOCK | splice_flag.MORE },
+    .{ .name = "splice", .flags_of = "splice_flag", .opcode = 30, .file = .fixed, .second = .fixed, .off = .offset, .addr = .addr, .len = .length, .op_flags = splice_flag.MOVE | splice_flag.NONBLOCK | splice_flag.MORE },
     // Once. Multishot would be a flag in `len`.
-    .{ .name = "poll_add", .opcode = 6, .file = .fixed, .op_flags = poll_allowed },
+    .{ .name = "poll_add", .flags_of = "poll_flag", .opcode = 6, .file = .fixed, .op_flags = poll_allowed },
     .{ .name = "poll_remove", .opcode = 7, .addr = .target },
     // Data only: `len` becomes the res of the other ring's completion.
     .{ .name = "msg_ring", .opcode = 40, .file = .ring, .off = .message, .len = .length, .since = 5018 },
     // After so long, or after as many completions as `length` says if it is not 0.
-    .{ .name = "timeout", .opcode = 11, .off = .length, .addr = .timespec, .len = .one, .op_flags = timeout_flag.ABS | timeout_flag.BOOTTIME | timeout_flag.REALTIME | timeout_flag.ETIME_SUCCESS },
+    .{ .name = "timeout", .flags_of = "timeout_flag", .opcode = 11, .off = .length, .addr = .timespec, .len = .one, .op_flags = timeout_flag.ABS | timeout_flag.BOOTTIME | timeout_flag.REALTIME | timeout_flag.ETIME_SUCCESS },
     .{ .name = "timeout_remove", .opcode = 12, .addr = .target },
-    .{ .name = "timeout_update", .opcode = 12, .addr = .target, .off = .timespec, .op_flags = timeout_flag.ABS | timeout_flag.LINK_UPDATE, .op_set = TIMEOUT_UPDATE },
+    .{ .name = "timeout_update", .flags_of = "timeout_flag", .opcode = 12, .addr = .target, .off = .timespec, .op_flags = timeout_flag.ABS | timeout_flag.LINK_UPDATE, .op_set = TIMEOUT_UPDATE },
     // Behind the operation that it limits, in one chain.
-    .{ .name = "link_timeout", .opcode = 15, .addr = .timespec, .len = .one, .op_flags = timeout_flag.ABS | timeout_flag.BOOTTIME | timeout_flag.REALTIME | timeout_flag.ETIME_SUCCESS, .sqe_flags = links },
+    .{ .name = "link_timeout", .flags_of = "timeout_flag", .opcode = 15, .addr = .timespec, .len = .one, .op_flags = timeout_flag.ABS | timeout_flag.BOOTTIME | timeout_flag.REALTIME | timeout_flag.ETIME_SUCCESS, .sqe_flags = links },
     // Operations of a file: one, or all. The kernel compares open files, so the real descriptor finds those
     // that name the registered one.
-    .{ .name = "cancel_file", .opcode = 14, .file = .real, .op_flags = cancel_flag.ALL, .op_set = CANCEL_FD, .since = 5019, .probe = OP_SOCKET },
+    .{ .name = "cancel_file", .flags_of = "cancel_flag", .opcode = 14, .file = .real, .op_flags = cancel_flag.ALL, .op_set = CANCEL_FD, .since = 5019, .probe = OP_SOCKET },
     // The kernel takes ANY for all of them, with or without ALL.
     .{ .name = "cancel_any", .opcode = 14, .op_set = CANCEL_ANY | cancel_flag.ALL, .since = 5019, .probe = OP_SOCKET },
 };

@@ -18,9 +18,10 @@ pub const text: []const u8 = blk: {
     }
     for (abi.columns) |column| out = out ++ print("column {s} {t}\n", .{ column.name, column.type });
     for (abi.operations) |row| {
-        out = out ++ print("operation {s} {d} {d} {t} {t} {t} {t} {t} {t} {x} {any} {x} {x} {t}\n", .{
-            row.name, row.opcode, row.pinned,   row.file,      row.second, row.off,       row.addr,
-            row.len,  row.third,  row.op_flags, row.op_values, row.op_set, row.sqe_flags, row.effect,
+        out = out ++ print("operation {s} {d} {d} {t} {t} {t} {t} {t} {t} {x} {any} {x} {x} {t} {}\n", .{
+            row.name,   row.opcode, row.pinned,   row.file,      row.second, row.off,       row.addr,
+            row.len,    row.third,  row.op_flags, row.op_values, row.op_set, row.sqe_flags, row.effect,
+            row.breaks,
         });
     }
     for (abi.flag_sets) |set| {

@@ -43,6 +43,19 @@ pub fn main() !void {
     write("\n/** The number of each operation in an image. */\nexport const OPERATION = {\n");
     inline for (abi.operations, 0..) |row, index| print("  {s}: {d},\n", .{ comptime camelCase(row.name), index });
     write("} as const;\n");
+    write("\n// The kernel's flags.\n");
+    inline for (abi.flag_sets) |set| {
+        print("/** The kernel's numbers of `{s}`. */\n", .{set[0]});
+        print("export const {s} = {{\n", .{comptime constantCase(set[0])});
+        inline for (@typeInfo(set[1]).@"struct".decl_names) |name| print("  {s}: 0x{x},\n", .{ name, @field(set[1], name) });
+        write("} as const;\n");
+    }
+    write("/** What `OPEN_PARAMETERS.setupFlags` may ask for. */\n");
+    print("export const SETUP_ALLOWED = 0x{x};\n", .{abi.setup_allowed});
+    write("/** Set-up flags that an open tries, best first. */\nexport const LADDER = [");
+    inline for (abi.ladder) |rung| print("0x{x}, ", .{rung});
+    write("] as const;\n");
+
     write(
         \\
         \\/** What an image of an operation may hold. */
@@ -55,6 +68,8 @@ pub fn main() !void {
         \\  readonly second: "none" | "fixed";
         \\  /** The fields of an image that it reads, and what a trace calls each. */
         \\  readonly fields: readonly (readonly [ImageField, string])[];
+        \\  /** The names of its flags or advice. */
+        \\  readonly flagNames: Readonly<Record<string, number>>;
         \\  /** Allowed bits of `opFlags`. */
         \\  readonly opFlags: number;
         \\  /** Where it is no set of bits: its allowed values. */
@@ -64,6 +79,8 @@ pub fn main() !void {
         \\  readonly since: string;
         \\  /** The kernel that brought it for pinned memory, which a ring in a worker needs. */
         \\  readonly pinnedSince: string;
+        \\  /** Whether its failure ends a chain. */
+        \\  readonly breaks: boolean;
         \\  /** Whether a kernel may lack it. */
         \\  readonly probed: boolean;
         \\}
@@ -81,27 +98,16 @@ pub fn main() !void {
             print("[\"{s}\", \"{s}\"], ", .{ use.field, use.label });
         }
         if (row.second != .none) write("[\"extra\", \"file2\"], ");
-        print("], opFlags: 0x{x}, opValues: [", .{row.op_flags});
+        const names = if (row.flags_of) |set| comptime constantCase(set) else "{}";
+        print("], flagNames: {s}, opFlags: 0x{x}, opValues: [", .{ names, row.op_flags });
         inline for (row.op_values) |value| print("{d}, ", .{value});
-        print("], sqeFlags: 0x{x}, since: \"{d}.{d}\", pinnedSince: \"{d}.{d}\", probed: {} }},\n", .{
+        print("], sqeFlags: 0x{x}, since: \"{d}.{d}\", pinnedSince: \"{d}.{d}\", breaks: {}, probed: {} }},\n", .{
             row.sqe_flags,           row.since / 1000,        row.since % 1000,
-            row.pinned_since / 1000, row.pinned_since % 1000, row.probed(),
+            row.pinned_since / 1000, row.pinned_since % 1000, row.breaks,
+            row.probed(),
         });
     }
     write("];\n");
-
-    write("\n// The kernel's flags.\n");
-    inline for (abi.flag_sets) |set| {
-        print("/** The kernel's numbers of `{s}`. */\n", .{set[0]});
-        print("export const {s} = {{\n", .{comptime constantCase(set[0])});
-        inline for (@typeInfo(set[1]).@"struct".decl_names) |name| print("  {s}: 0x{x},\n", .{ name, @field(set[1], name) });
-        write("} as const;\n");
-    }
-    write("/** What `OPEN_PARAMETERS.setupFlags` may ask for. */\n");
-    print("export const SETUP_ALLOWED = 0x{x};\n", .{abi.setup_allowed});
-    write("/** Set-up flags that an open tries, best first. */\nexport const LADDER = [");
-    inline for (abi.ladder) |rung| print("0x{x}, ", .{rung});
-    write("] as const;\n");
 
     write("\n// Why something was refused, by number; the names in the same order.\n");
     inline for (abi.reason_sets) |set| {

@@ -18,6 +18,7 @@ import {
   COLUMN,
   ERRNO,
   MESSAGES_MAX,
+  OPERATION,
   OPERATIONS,
   SQE_FLAG,
 } from "../abi/generated.ts";
@@ -387,8 +388,11 @@ export class Queue {
     if (this._chain > 1) flags |= this._chainFlag;
     const bad = flags & ~(OPERATIONS[operation]?.sqeFlags ?? flags);
     if (bad !== 0) throw this._flagsError(operation, bad);
+    if (this._chain > 0) {
+      this._checkLink(operation);
+      this._chain--;
+    }
     this._flags = 0;
-    if (this._chain > 0) this._chain--;
     this._next = this._chain;
     return operation | (flags << layout.FLAGS_SHIFT);
   }
@@ -409,6 +413,29 @@ export class Queue {
     this._chainFlag = hard ? SQE_FLAG.IO_HARDLINK : SQE_FLAG.IO_LINK;
     this._next = 1;
     return true;
+  }
+
+  /**
+   * Throws when a soft chain would not do what it promises: go on only after success. A link timeout that
+   * limits the operation before is no going on.
+   */
+  private _checkLink(operation: number): void {
+    if (this._chainFlag !== SQE_FLAG.IO_LINK || operation === OPERATION.linkTimeout) return;
+    for (let at = this.staged - 1; at >= 0; at--) {
+      const head = this._images[at * IMAGE_WORDS];
+      if (((head >>> layout.FLAGS_SHIFT) & SQE_FLAG.IO_LINK) === 0) return;
+      const before = head & 0xff;
+      if (before === OPERATION.linkTimeout) continue;
+      if (OPERATIONS[before].breaks) return;
+      throw new TypeError(
+        `${operationName(operation)} cannot follow ${
+          operationName(before)
+        } in this chain: the kernel ` +
+          `goes on when ${
+            operationName(before)
+          } fails. Wait for its completion, or begin a hard chain`,
+      );
+    }
   }
 
   private _flagsError(operation: number, bad: number): TypeError {

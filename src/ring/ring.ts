@@ -1402,6 +1402,10 @@ export class Ring {
    * failure or a short transfer the rest ends with -ECANCELED. They must be prepared before the next
    * submit.
    *
+   * Nothing can follow an operation whose failure the kernel lets pass: fsync, sync_file_range, fallocate,
+   * ftruncate, statx, madvise, attributes, and those that change names. Behind such a one the next would start
+   * although it failed, so preparing it throws TypeError; it can be the last, and a link timeout can follow.
+   *
    * @param hard Go on after failures (IOSQE_IO_HARDLINK). Then a sync at the end says nothing about
    * the writes before it.
    * @returns `false`, and begins nothing, when not all of them fit.

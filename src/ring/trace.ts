@@ -6,25 +6,12 @@
 
 import { errnoName } from "../abi/errno.ts";
 import {
-  AT_FLAG,
-  CANCEL_FLAG,
   CQE_FLAG,
-  FADVISE_FLAG,
   FALLOCATE_FLAG,
   FILE_NONE,
-  FSYNC_FLAG,
   type ImageField,
-  MADVISE_FLAG,
-  OPEN_FLAG,
   OPERATIONS,
-  POLL_FLAG,
-  RENAME_FLAG,
-  RW_FLAG,
-  SPLICE_FLAG,
   SQE_FLAG,
-  SYNC_RANGE_FLAG,
-  TIMEOUT_FLAG,
-  XATTR_FLAG,
 } from "../abi/generated.ts";
 import {
   FLAGS_SHIFT,
@@ -57,35 +44,6 @@ const WORDS: Readonly<Record<ImageField, readonly [number, number?]>> = {
 
 type Names = Readonly<Record<string, number>>;
 
-/** What the bits of `op_flags` are, by operation. */
-const OP_FLAGS: Readonly<Record<string, Names>> = {
-  read: RW_FLAG,
-  write: RW_FLAG,
-  read_fixed: RW_FLAG,
-  write_fixed: RW_FLAG,
-  readv: RW_FLAG,
-  writev: RW_FLAG,
-  fsync: FSYNC_FLAG,
-  sync_file_range: SYNC_RANGE_FLAG,
-  openat: OPEN_FLAG,
-  openat2: OPEN_FLAG,
-  statx: AT_FLAG,
-  fstatx: AT_FLAG,
-  unlinkat: AT_FLAG,
-  renameat: RENAME_FLAG,
-  fadvise: FADVISE_FLAG,
-  madvise: MADVISE_FLAG,
-  setxattr: XATTR_FLAG,
-  fsetxattr: XATTR_FLAG,
-  splice: SPLICE_FLAG,
-  poll_add: POLL_FLAG,
-  timeout: TIMEOUT_FLAG,
-  timeout_update: TIMEOUT_FLAG,
-  link_timeout: TIMEOUT_FLAG,
-  cancel_file: CANCEL_FLAG,
-  cancel_any: CANCEL_FLAG,
-};
-
 /** `sqe write_fixed userData=3 file=0x10 offset=4096 addr=0 length=4096 op_flags=DSYNC flags=IO_LINK` */
 export function traceSubmission(images: Int32Array, at: number, userData: number): string {
   const image = new Uint32Array(images.buffer, images.byteOffset + 4 * at, IMAGE_WORDS);
@@ -104,8 +62,8 @@ export function traceSubmission(images: Int32Array, at: number, userData: number
     line += ` ${label}=${valueOf(row.name, label, low, low + more)}`;
   }
   const opFlags = image[WORD_OP_FLAGS];
-  if (row.opValues.length > 0) line += ` advice=${nameOf(OP_FLAGS[row.name] ?? {}, opFlags)}`;
-  else if (opFlags !== 0) line += ` op_flags=${flagNames(OP_FLAGS[row.name] ?? {}, opFlags)}`;
+  if (row.opValues.length > 0) line += ` advice=${nameOf(row.flagNames, opFlags)}`;
+  else if (opFlags !== 0) line += ` op_flags=${flagNames(row.flagNames, opFlags)}`;
   const sqeFlags = head >>> FLAGS_SHIFT;
   if (sqeFlags !== 0) line += ` flags=${flagNames(SQE_FLAG, sqeFlags)}`;
   return line;

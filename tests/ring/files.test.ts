@@ -459,9 +459,9 @@ describe("ring links", { skip: skipRing }, () => {
     const back = ring.buffers.acquire()!;
     ring.beginChain(3);
     ring.prepWrite(file, out, 0, 6, 0, 1);
-    ring.prepFsync(file, 2);
-    ring.prepRead(file, back, 0, 6, 0, 3);
-    assert.deepEqual([...finishAll(ring)], [[1, 6], [2, 0], [3, 6]]);
+    ring.prepRead(file, back, 0, 6, 0, 2);
+    ring.prepFsync(file, 3);
+    assert.deepEqual([...finishAll(ring)], [[1, 6], [2, 6], [3, 0]]);
     assert.equal(textOf(back, 6), "linked");
   });
 });
