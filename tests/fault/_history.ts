@@ -12,6 +12,7 @@ import type { WalOptions } from "../../src/wal/options.ts";
 import { WalView } from "../../src/wal/view.ts";
 import { Wal } from "../../src/wal/wal.ts";
 import { RUNTIME } from "./_arguments.ts";
+import type { Shown } from "./_follower.ts";
 import { Owners, same } from "./_records.ts";
 import type { Orders } from "./_writer.ts";
 
@@ -143,6 +144,8 @@ export class History {
   /** First LSN: truncated to for certain, and asked for. */
   first = 1;
   firstAsked = 1;
+  /** Since it was looked at a writer had retention, which removes what it will. */
+  retaining = false;
 
   constructor(seed: number) {
     this.owners = new Owners(seed);
@@ -154,9 +157,10 @@ export class History {
       lastLsn >= this.acknowledged,
       () => `record ${this.acknowledged} was acknowledged, and the log ends with ${lastLsn}`,
     );
+    const most = this.retaining ? Math.max(this.firstAsked, lastLsn + 1) : this.firstAsked;
     check(
-      firstLsn >= this.first && firstLsn <= this.firstAsked,
-      () => `the log begins with ${firstLsn}, not ${this.first} to ${this.firstAsked}`,
+      firstLsn >= this.first && firstLsn <= most,
+      () => `the log begins with ${firstLsn}, not ${this.first} to ${most}`,
     );
     this.acknowledged = lastLsn;
     this.first = this.firstAsked = firstLsn;
@@ -193,6 +197,16 @@ export class History {
 
   #promises(): { acknowledged: number; first: number } {
     return { acknowledged: this.acknowledged, first: this.first };
+  }
+
+  /** Readers beside the writer were shown these records: they are durable, and stay. */
+  shown(records: readonly Shown[]): void {
+    for (const { lsn, bytes } of records) {
+      const expected = this.owners.record(lsn);
+      check(expected !== undefined, () => `a reader was shown record ${lsn}, which nobody wrote`);
+      check(same(bytes, expected), () => `a reader was shown another record ${lsn}`);
+      this.acknowledged = Math.max(this.acknowledged, lsn);
+    }
   }
 
   /** Every record of a log, in order, against what it must be; gives their hashes when asked to. */

@@ -1,10 +1,12 @@
 /**
- * Kills writers of one log with SIGKILL, at random moments, and looks at what they leave behind.
+ * Kills writers of one log with SIGKILL, at random moments, and looks at what they leave behind. A follower
+ * and readers in this process look on (`_follower.ts`).
  */
 import { openIo } from "../../src/io/open_io.ts";
 import { Prng } from "../../src/io/prng.ts";
 import type { WalOptions } from "../../src/wal/options.ts";
 import { Wal } from "../../src/wal/wal.ts";
+import { Follower } from "./_follower.ts";
 import { Broken, History, WriterProcess } from "./_history.ts";
 
 /** What a campaign did. */
@@ -23,6 +25,14 @@ export interface KillCounts {
   records: number;
   acknowledged: number;
   truncations: number;
+  /** Writers that had retention. */
+  retaining: number;
+  /** Records that the follower was shown, and that readers were; readers. */
+  followed: number;
+  read: number;
+  readers: number;
+  /** Times that the next record of the follower had been removed. */
+  tooOld: number;
 }
 
 export interface KillOptions {
@@ -84,17 +94,26 @@ export async function killCampaign(options: KillOptions): Promise<KillCounts> {
     records: 0,
     acknowledged: 0,
     truncations: 0,
+    ...{ retaining: 0, followed: 0, read: 0, readers: 0, tooOld: 0 },
   };
   const io = openIo({ backend: "uring", arenaBytes: 2 << 20 });
   // One that is ready while the one before it lives: loading takes longer than all the rest.
   let next = new WriterProcess();
+  const follower = new Follower(directory, io);
   try {
     for (let run = 1; run <= kills && performance.now() < until; run++) {
       const writer = next;
       next = new WriterProcess();
       const walOptions = randomOptions(rng, direct);
+      if (rng.oneIn(4)) {
+        walOptions.retention = { maxSegments: rng.between(2, 6) };
+        history.retaining = true;
+        counts.retaining++;
+      }
       writer.start({ directory, seed, run, options: walOptions, keep: rng.between(50, 1500) });
-      await killingMoment(writer, rng);
+      const moment = killingMoment(writer, rng);
+      const reading = rng.oneIn(3) ? follower.readAll() : undefined;
+      await moment;
       const ended = await writer.kill();
       if (ended.signal !== "SIGKILL" || ended.failed !== undefined) {
         throw new Broken(`the writer ended by itself: ${ended.failed ?? ""}${ended.errors}`);
@@ -104,12 +123,19 @@ export async function killCampaign(options: KillOptions): Promise<KillCounts> {
       counts.truncations += writer.lines.filter((line) => line.startsWith("T ")).length;
       const before = history.acknowledged;
       history.reported(run, writer.lines);
+      history.retaining = walOptions.retention !== undefined;
+      // (Asking for the lock, it would be taken for a writer.)
+      await reading;
+      history.shown(follower.take());
+      const { followed, read, readers, tooOld } = follower;
+      Object.assign(counts, { followed, read, readers, tooOld });
       counts.acknowledged += Math.max(0, history.acknowledged - before);
       // Sometimes the next writer opens what this one left, and may be killed at it.
       if (run < kills && rng.oneIn(4)) continue;
       const judges = rng.oneIn(judgeOneIn);
       const checkOptions = randomOptions(rng, direct);
       const { tail, records } = await history.check(directory, io, checkOptions, judges);
+      history.retaining = false;
       counts.checked++;
       if (judges) counts.judged++;
       counts[tail as "clean" | "torn" | "ambiguous"]++;
@@ -121,6 +147,7 @@ export async function killCampaign(options: KillOptions): Promise<KillCounts> {
     throw error;
   } finally {
     await next.kill();
+    await follower.stop();
     io[Symbol.dispose]();
   }
   return counts;

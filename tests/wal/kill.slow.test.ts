@@ -22,5 +22,6 @@ test(`${KILLS} kills at random moments`, { skip: skipRing, timeout: 3_600_000 },
     assert.ok(counts.inOpening > 0, "killed while it opened the log");
     assert.ok(counts.torn > counts.checked / 4, "killed while it wrote");
     assert.ok(counts.acknowledged > KILLS && counts.truncations > 0);
+    assert.ok(counts.followed > KILLS && counts.read > KILLS && counts.retaining > 0);
   });
 });
