@@ -3,6 +3,8 @@
  * and after ten million operations.
  *
  * `ring`: NOPs and 4 KiB reads from the page cache in turn, submitted and reaped 32 at a time.
+ * `io`: 4 KiB reads from the page cache by handles of `Io`, 32 at a time. `storage`: appends of 256 bytes
+ * by `StorageIo`, with writes and syncs among them, 32 submitted and polled together.
  * `append`: records of 256 bytes to a log that removes what lies behind it.
  * `collections`: whether `ring` allocates at all, by the collector's own log: how often it ran meanwhile,
  * beside how often it runs when each completion makes one small object.
@@ -11,8 +13,9 @@ import { writeFileSync, writeSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { openIo } from "../io.ts";
+import { CompletionArray, File, openIo, UringIo } from "../io.ts";
 import { OPEN_FLAG, Ring } from "../ring.ts";
+import { UringStorageIo } from "../storage.ts";
 import { host } from "../src/host/host.ts";
 import { Wal } from "../src/wal/wal.ts";
 import { run } from "./support/child.ts";
@@ -23,6 +26,10 @@ import { Streamer } from "./support/stream.ts";
 
 const BATCH = 32;
 const BLOCK_BYTES = 4096;
+const RECORD_BYTES = 256;
+/** Operations between two syncs, and between two truncations; multiples of a batch. */
+const SYNC_EVERY = 1024 * BATCH;
+const TRUNCATE_EVERY = 8192 * BATCH;
 const GROWTH_BYTES_MAX = 1 << 20;
 /** Small, so that what a new segment takes is warm too, and leaves its traces often. */
 const SEGMENT_BYTES = 4 << 20;
@@ -33,7 +40,7 @@ const MARK = "# the operations that count\n";
 /** Objects that are alive at once when each completion makes one. */
 const OBJECTS = 64;
 
-const NAMES = ["ring", "append", "collections"];
+const NAMES = ["ring", "io", "storage", "append", "collections"];
 const { values: options } = parseArgs({
   options: {
     json: { type: "boolean" },
@@ -57,6 +64,8 @@ for (const name of options.case) {
 if (canMeasure) {
   using scratch = new Scratch(options.dir, SCRATCH_BYTES);
   if (options.case.includes("ring")) await ring(scratch.join("block"));
+  if (options.case.includes("io")) await byHandles(scratch.join("cached"));
+  if (options.case.includes("storage")) await storage(scratch.join("appends"));
   if (options.case.includes("append")) await append(scratch.join("log"));
   if (options.case.includes("collections")) await collections();
   process.exitCode ??= 0;
@@ -95,6 +104,56 @@ async function ring(path: string): Promise<void> {
     return Promise.resolve();
   };
   await measure("ring", go);
+}
+
+async function byHandles(path: string): Promise<void> {
+  writeFileSync(path, new Uint8Array(BLOCK_BYTES));
+  using io = UringIo.open();
+  const file = io.open(path, { read: true }, 0);
+  io.park();
+  if (io.take(0) !== 0) throw new Error("the file did not open");
+  const buffers = Array.from({ length: BATCH }, () => io.acquireBuffer(BLOCK_BYTES)!);
+  await measure("io", (count) => {
+    for (let done = 0; done < count; done += BATCH) {
+      for (let i = 0; i < BATCH; i++) io.readAt(file, buffers[i], 0, BLOCK_BYTES, 0, i);
+      for (let i = 0; i < BATCH;) {
+        const got = io.park();
+        for (let row = 0; row < got; row++) {
+          const handle = io.completions.userData[row];
+          if (io.take(handle) !== BLOCK_BYTES) throw new Error("a read failed");
+        }
+        i += got;
+      }
+    }
+    return Promise.resolve();
+  });
+  for (const buffer of buffers) io.releaseBuffer(buffer);
+}
+
+async function storage(path: string): Promise<void> {
+  using storage = UringStorageIo.open();
+  const out = new CompletionArray(BATCH);
+  const record = new Uint8Array(RECORD_BYTES);
+  const options = { read: true, write: true, create: true, truncate: true };
+  const file = await File.open(path, options, storage.io);
+  const fd = storage.registerFd(file);
+  await measure("storage", async (count) => {
+    for (let done = 0; done < count; done += BATCH) {
+      for (let i = 1; i < BATCH; i++) storage.submitAppend(fd, record);
+      if (done % SYNC_EVERY === 0) storage.submitDatasync(fd);
+      else storage.submitWrite(fd, record, 0);
+      while (storage.pendingCount > 0) {
+        storage.park();
+        storage.pollCompletions(out);
+        for (let row = 0; row < out.length; row++) {
+          if (out.res[row] !== RECORD_BYTES && out.res[row] !== 0) throw new Error("one failed");
+        }
+        out.clear();
+      }
+      // The file does not grow for ever.
+      if (done % TRUNCATE_EVERY === 0) await file.truncate(0);
+    }
+  });
 }
 
 async function append(directory: string): Promise<void> {

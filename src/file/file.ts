@@ -152,6 +152,17 @@ export class File implements AsyncDisposable {
     this.#driven.transfers.park(timeoutMicros);
   }
 
+  /**
+   * Blocks until nothing of it is in flight, and gives back what its `Io` keeps for files: for the end of
+   * that `Io`.
+   *
+   * @internal
+   */
+  settle(): void {
+    while (this.#inFlight > 0) this.park(Infinity);
+    this.#driven.transfers.trim();
+  }
+
   /** Whether `close` was called. */
   get closed(): boolean {
     return this.#closing !== undefined;

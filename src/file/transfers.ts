@@ -115,8 +115,14 @@ export class Transfers {
 
   /** Gives everything back; nothing may be in flight. */
   end(): void {
-    for (const buffer of [...this._small, ...this._large]) this.io.releaseBuffer(buffer);
+    this.trim();
     this.io[Symbol.dispose]();
+  }
+
+  /** Gives back the buffers that are kept for later. */
+  trim(): void {
+    for (const buffer of this._small.splice(0)) this.io.releaseBuffer(buffer);
+    for (const buffer of this._large.splice(0)) this.io.releaseBuffer(buffer);
   }
 
   /** Blocks until an operation has ended, or the time is over. */

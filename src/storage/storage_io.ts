@@ -144,6 +144,8 @@ class Registered {
   /** Chunks of appends: the first is the one to write next, or being written. */
   headChunk = NONE;
   tailChunk = NONE;
+  /** Among those with a chunk of appends to hand over. */
+  ready = false;
   /** Syncs that wait for writes, oldest first, by token slot. */
   headSync = NONE;
   tailSync = NONE;
@@ -166,6 +168,7 @@ export class StoragePolicy implements StorageIo {
   readonly io: Io;
   private readonly _client: Io;
   private readonly _ownsIo: boolean;
+  private _closing = false;
   private _closed = false;
 
   // Files, by slot; the generation makes an fd of a slot unlike the one before.
@@ -214,6 +217,8 @@ export class StoragePolicy implements StorageIo {
   // To hand over: chunks and syncs for which the Io had no room.
   private _headReady = NONE;
   private _tailReady = NONE;
+  private readonly _readyFiles: Int32Array;
+  private _readyFileCount = 0;
   private _headReadySync = NONE;
   private _tailReadySync = NONE;
 
@@ -244,6 +249,7 @@ export class StoragePolicy implements StorageIo {
       this._buffers.push(buffer);
     }
     this._files = new Array(files).fill(undefined);
+    this._readyFiles = new Int32Array(files);
     this._generations = new Float64Array(files).fill(1);
     this._freeChunks = Int32Array.from({ length: buffers }, (_, i) => buffers - 1 - i);
     this._freeChunkCount = buffers;
@@ -386,6 +392,11 @@ export class StoragePolicy implements StorageIo {
 
   private _forget(registered: Registered): void {
     const slot = registered.fd % FILES_MAX;
+    // Its slot may be another file's before the next turn.
+    if (registered.ready) {
+      const at = this._readyFiles.indexOf(slot);
+      this._readyFiles[at] = this._readyFiles[--this._readyFileCount];
+    }
     this._files[slot] = undefined;
     this._generations[slot]++;
     const { file, ioFile } = registered;
@@ -393,6 +404,8 @@ export class StoragePolicy implements StorageIo {
     if (file === undefined) this._run((handle) => this._client.close(ioFile, handle));
     else {
       file.watch(undefined);
+      // The Io may end with this, and closing goes on in the event loop.
+      if (this._closing) file.settle();
       file.close().catch(() => {});
     }
   }
@@ -464,8 +477,10 @@ export class StoragePolicy implements StorageIo {
         const size = Math.min(this._bufferBytes, length - at);
         const chunk = this._takeChunk(file, token, bytes, at, size, file.end + at);
         this._chunkAppends[chunk] = 1;
-        if (file.tailChunk === NONE) file.headChunk = chunk;
-        else this._chunkNext[file.tailChunk] = chunk;
+        if (file.tailChunk === NONE) {
+          file.headChunk = chunk;
+          this._readyAppends(file);
+        } else this._chunkNext[file.tailChunk] = chunk;
         file.tailChunk = chunk;
       }
     }
@@ -562,6 +577,13 @@ export class StoragePolicy implements StorageIo {
     this._tailReady = chunk;
   }
 
+  /** The first chunk of its appends is to be written. */
+  private _readyAppends(file: Registered): void {
+    if (file.ready) return;
+    file.ready = true;
+    this._readyFiles[this._readyFileCount++] = file.fd % FILES_MAX;
+  }
+
   private _readySync(token: number): void {
     this._tokenNext[token] = NONE;
     if (this._tailReadySync === NONE) this._headReadySync = token;
@@ -578,9 +600,11 @@ export class StoragePolicy implements StorageIo {
       this._headReady = next;
       if (next === NONE) this._tailReady = NONE;
     }
-    for (let slot = 0; slot < this._files.length; slot++) {
-      const head = this._files[slot]?.headChunk ?? NONE;
-      if (head !== NONE && this._chunkOut[head] === 0 && !this._write(head)) return;
+    while (this._readyFileCount > 0) {
+      const file = this._files[this._readyFiles[this._readyFileCount - 1]];
+      if (file!.headChunk !== NONE && !this._write(file!.headChunk)) return;
+      file!.ready = false;
+      this._readyFileCount--;
     }
     while (this._headReadySync !== NONE) {
       const token = this._headReadySync;
@@ -656,8 +680,8 @@ export class StoragePolicy implements StorageIo {
     const again = !over && (progress > 0 || res === 0 || res === -EINTR || res === -EAGAIN);
     if (again && (progress > 0 || ++this._chunkRetries[chunk] <= RETRIES_MAX)) {
       this._chunkOut[chunk] = 0;
-      // One of appends is the first of its queue, and found there.
       if (this._chunkAppends[chunk] === 0) this._ready(chunk);
+      else this._readyAppends(file);
       return;
     }
     this._chunkOver(chunk, over ? 0 : res < 0 ? res : -EIO);
@@ -686,6 +710,7 @@ export class StoragePolicy implements StorageIo {
       file.end = Math.max(failed, file.placed);
       file.written = Math.min(file.written, file.end);
     }
+    if (file.headChunk !== NONE && appends) this._readyAppends(file);
     if (file.writes === 0) this._quiet(file);
   }
 
@@ -877,6 +902,7 @@ export class StoragePolicy implements StorageIo {
     // What was polled for or not, it reaches the files.
     this._turn();
     while (this.pendingCount > this._endedCount) this._block(Infinity);
+    this._closing = true;
     for (const registered of this._files) if (registered !== undefined) this._forget(registered);
     this._closed = true;
     this._foreignWaiter?.();

@@ -12,7 +12,13 @@ import { ROOT, skipRing } from "../support/ring.ts";
 
 const WARM_UP = "500000";
 /** For `collections` as many as make the collectors run several times when there is something to do. */
-const CASES = { ring: "500000", append: "500000", collections: "2000000" };
+const CASES = {
+  ring: "500000",
+  io: "300000",
+  storage: "300000",
+  append: "500000",
+  collections: "2000000",
+};
 
 for (const [name, operations] of Object.entries(CASES)) {
   test(`heap after ${operations} operations: ${name}`, { skip: skipRing }, async () => {

@@ -4,7 +4,14 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { CompletionArray, File, type Io, IoUsageError, type OpenOptions } from "../../io.ts";
+import {
+  CompletionArray,
+  File,
+  type Io,
+  IoUsageError,
+  type OpenOptions,
+  type UringIo,
+} from "../../io.ts";
 import {
   BadFdError,
   BufferExhaustedError,
@@ -488,6 +495,33 @@ test("after a failed write at an offset appends go on at the end that there is",
   finish(storage);
   assert.equal(await contents(io, "/a"), "12345678");
 });
+
+test(
+  "SQPOLL on request: a flush wakes a kernel thread that sleeps",
+  { skip: skipRing },
+  () =>
+    inScratch(async (directory) => {
+      using storage = UringStorageIo.open({ sqpoll: { idleMillis: 1 } });
+      assert.ok((storage.io as UringIo).features.setup.includes("SQPOLL"));
+      const fd = storage.registerFd(await File.open(`${directory}/a`, RW, storage.io));
+      let expected = "";
+      for (let i = 0; i < 5; i++) {
+        const text = `append ${i};`;
+        expected += text;
+        const token = storage.submitAppend(fd, bytes(text));
+        const sync = storage.submitDatasync(fd);
+        storage.flush();
+        assert.deepEqual([...finish(storage)], [[token, text.length], [sync, 0]]);
+        // Longer than it looks for work before it sleeps.
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      assert.equal(await contents(storage.io, `${directory}/a`), expected);
+      assert.throws(
+        () => UringStorageIo.open({ io: storage.io, sqpoll: true }),
+        /`sqpoll` is for an Io of its own/,
+      );
+    }),
+);
 
 test("what a sync covers of the file's own writes survives a power cut", async () => {
   for (let seed = 1; seed <= 20; seed++) {
