@@ -492,6 +492,70 @@ describe("ring cancel and wait", { skip: skipRing }, () => {
   });
 });
 
+describe("ring registrations at the boundary", { skip: skipRing }, () => {
+  const numberOf = (ring: Ring) =>
+    (ring as unknown as { _queue: { _number: number } })._queue._number;
+
+  test(
+    "numbers that no method would pass are refused",
+    (ring, directory) =>
+      withRing({}, (whole) => {
+        const { functions } = library();
+        const { EINVAL, EEXIST, ENOENT, EBADF, EOPNOTSUPP } = ERRNO;
+        const number = numberOf(ring);
+        const slice = ring.buffers.sliceBytes;
+        const size = ring.arena.length;
+        const buffer = (offset: number, bytes: number, on = 1, of = number) =>
+          functions.uring_update_buffer(of, offset, bytes, on);
+        for (
+          const [offset, bytes] of [
+            [1, slice],
+            [0, slice - 1],
+            [0, 0],
+            [size, slice],
+            [size - slice, 2 * slice],
+            [0, size + slice],
+            [0x1_0000_0000 - slice, slice],
+            [slice, 0x1_0000_0000 - slice],
+          ]
+        ) assert.equal(buffer(offset, bytes), -EINVAL, `${offset}, ${bytes}`);
+        assert.equal(buffer(0, slice, 1, numberOf(whole)), -EOPNOTSUPP);
+        assert.equal(buffer(slice, 3 * slice), 0);
+        assert.equal(buffer(0, 2 * slice), -EEXIST);
+        assert.equal(buffer(3 * slice, slice), -EEXIST);
+        assert.equal(buffer(slice, slice, 0), -ENOENT);
+        assert.equal(buffer(2 * slice, 2 * slice, 0), -ENOENT);
+        assert.equal(buffer(0, slice, 0), -ENOENT);
+        assert.equal(buffer(slice, 3 * slice, 0), 0);
+
+        const file = openFile(ring, join(directory, "data"));
+        assert.equal(functions.uring_cancel_sync(number, 3, 0, 0, 0), -EINVAL);
+        assert.equal(functions.uring_cancel_sync(number, 2, file.reference + 1, 0, 0), -EBADF);
+        assert.equal(functions.uring_cancel_sync(number, 1, 0xffff_ffff, 0, 0), -ENOENT);
+        const bytes = new Uint8Array(new SharedArrayBuffer(8));
+        assert.equal(functions.uring_enable(number, bytes, 3), -EINVAL);
+        assert.equal(functions.uring_workers(number, bytes, 7), -EINVAL);
+        assert.equal(functions.uring_update_files(number, bytes, 7), -EINVAL);
+        assert.equal(functions.uring_adopt_file(number, number ^ 1, file.reference), -EBADF);
+        assert.equal(functions.uring_adopt_file(number, numberOf(whole), file.reference), -EBADF);
+        // No ring, and one that was closed.
+        const closed = Ring.open({ arenaBytes: 4096, bufferBytes: 4096 });
+        const gone = numberOf(closed);
+        closed.close();
+        for (const none of [0, 1, gone, 0xffff_ffff]) {
+          assert.equal(buffer(0, slice, 1, none), -EBADF);
+          assert.equal(functions.uring_enable(none, bytes, 0), -EBADF);
+          assert.equal(functions.uring_workers(none, bytes, 8), -EBADF);
+          assert.equal(functions.uring_update_files(none, bytes, 8), -EBADF);
+          assert.equal(functions.uring_cancel_sync(none, 0, 0, 0, 0), -EBADF);
+          assert.equal(functions.uring_adopt_file(none, number, file.reference), -EBADF);
+        }
+        assert.equal(finish(ring, ring.prepFsync(file, 1)), 0);
+      }),
+    { sparseBuffers: true },
+  );
+});
+
 describe("ring registrations of a closed ring", { skip: skipRing }, () => {
   it("are refused", () => {
     const ring = Ring.open({ sparseBuffers: true });

@@ -47,25 +47,35 @@ describe("ring threads", { skip: skipRing }, () => {
       assert.equal(ring.submitAndWait(1), 1);
     }));
 
-  it("four workers and the main thread wait while fs.promises answers", () =>
+  it("four workers and 64 rings of the main thread wait while fs.promises answers", () =>
     inScratch(async (directory) => {
-      const paths = [0, 1, 2, 3, 4].map((i) => join(directory, `fifo${i}`));
-      for (const path of paths) execFileSync("mkfifo", [path]);
+      const mine = Array.from({ length: 64 }, (_, i) => join(directory, `main${i}`));
+      const paths = [1, 2, 3, 4].map((i) => join(directory, `fifo${i}`));
+      execFileSync("mkfifo", [...mine, ...paths]);
       const workers = [1, 2, 3, 4].map((i) => start("wait", directory, i));
       assert.deepEqual(await Promise.all(workers.map(answer)), Array(4).fill("waiting"));
-      using ring = Ring.open();
-      ring.prepRead(openFile(ring, paths[0], 2), ring.buffers.acquire()!, 0, 10, 0, 0);
-      const drained = ring.drain();
-      await new Promise((resolve) => setTimeout(resolve, 50));
-      writeFileSync(join(directory, "file"), "answer");
-      for (let i = 0; i < 8; i++) {
-        assert.equal(await promises.readFile(join(directory, "file"), "utf8"), "answer");
+      const rings: Ring[] = [];
+      try {
+        const drains = mine.map((path, i) => {
+          const ring = Ring.open({ entries: 4, arenaBytes: 4096, bufferBytes: 4096, files: 4 });
+          rings.push(ring);
+          ring.prepRead(openFile(ring, path, 2), ring.buffers.acquire()!, 0, 10, 0, i);
+          return ring.drain();
+        });
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        writeFileSync(join(directory, "file"), "answer");
+        for (let i = 0; i < 8; i++) {
+          assert.equal(await promises.readFile(join(directory, "file"), "utf8"), "answer");
+        }
+        const answers = Promise.all(workers.map(answer));
+        for (const path of [...paths, ...mine]) writeFileSync(path, "x");
+        assert.deepEqual(await answers, [1, 2, 3, 4]);
+        assert.deepEqual(await Promise.all(drains), Array(64).fill(1));
+        rings.forEach((ring, i) => assert.equal(ring.completions.userData[0], i));
+      } finally {
+        for (const ring of rings) ring.close();
+        await Promise.all(workers.map((worker) => worker.terminate()));
       }
-      const answers = Promise.all(workers.map(answer));
-      for (const path of paths) writeFileSync(path, "x");
-      assert.deepEqual(await answers, [1, 2, 3, 4]);
-      assert.equal(await drained, 1);
-      await Promise.all(workers.map((worker) => worker.terminate()));
     }));
 
   it("workers ended with 64 operations in flight leave nothing behind", () =>

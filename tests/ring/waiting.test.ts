@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { promises, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, it } from "node:test";
@@ -152,32 +152,6 @@ describe("ring waiting", { skip: skipRing }, () => {
         await assert.rejects(ring.wait(), RingClosedError);
       })
     ));
-
-  it("lets 64 rings wait while fs.promises answers", () =>
-    inScratch(async (directory) => {
-      const rings: Ring[] = [];
-      const drains: Promise<number>[] = [];
-      const paths: string[] = [];
-      try {
-        for (let i = 0; i < 64; i++) {
-          const ring = Ring.open({ entries: 4, arenaBytes: 4096, bufferBytes: 4096, files: 4 });
-          rings.push(ring);
-          paths.push(await fifo(directory, `${i}`));
-          ring.prepRead(openFifo(ring, paths[i]), ring.buffers.acquire()!, 0, 10, 0, i);
-          drains.push(ring.drain());
-        }
-        await sleep(30);
-        writeFileSync(join(directory, "file"), "answer");
-        for (let i = 0; i < 8; i++) {
-          assert.equal(await promises.readFile(join(directory, "file"), "utf8"), "answer");
-        }
-        for (const path of paths) writeFileSync(path, "x");
-        assert.deepEqual(await Promise.all(drains), rings.map(() => 1));
-        rings.forEach((ring, i) => assert.equal(ring.completions.userData[0], i));
-      } finally {
-        for (const ring of rings) ring.close();
-      }
-    }));
 
   it("keeps no process alive when it waits for nothing", () =>
     inScratch(async (directory) => {
