@@ -217,7 +217,7 @@ function randomOptions(rng: Prng): WalOptions {
   return {
     segmentBytes,
     ...(rng.oneIn(3) ? { retention: limits[rng.below(limits.length)] } : {}),
-    mode: rng.oneIn(2) ? "direct" : "buffered",
+    ...randomMode(rng),
     commit: {
       maxBytes,
       maxInFlight: rng.between(1, 4),
@@ -227,6 +227,12 @@ function randomOptions(rng: Prng): WalOptions {
     idleMarkMillis: rng.oneIn(3) ? Infinity : rng.between(1, 20),
     lockTimeoutMillis: LOCK_TIMEOUT_MILLIS,
   };
+}
+
+function randomMode(rng: Prng): Pick<WalOptions, "mode" | "recalibrate"> {
+  // Measuring takes operations, which then are missing elsewhere.
+  if (rng.oneIn(6)) return { mode: "auto", recalibrate: rng.oneIn(3) };
+  return { mode: rng.oneIn(2) ? "direct" : "buffered" };
 }
 
 /** One operation of the disk that will fail, of those that a log depends on. */

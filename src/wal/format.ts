@@ -17,6 +17,8 @@ export const HEADER_COPIES = 2;
 
 export const LOCK_NAME = "LOCK";
 export const META_NAME = "META";
+/** A hint and no part of the log: how writes were quicker when it was measured (calibration.ts). */
+export const CALIBRATION_NAME = "CALIBRATION";
 export const TEMPORARY_SUFFIX = ".tmp";
 const SEGMENT_SUFFIX = ".wal";
 const SEGMENT_DIGITS = 16;

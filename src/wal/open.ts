@@ -5,8 +5,18 @@
  * @module
  */
 
-import type { Io, IoBuffer, IoFile } from "../io/io.ts";
+import { type Io, type IoBuffer, IoError, type IoFile } from "../io/io.ts";
 import type { Task } from "../io/pump.ts";
+import {
+  CALIBRATION_MICROS_MAX,
+  decide,
+  difference,
+  inWords,
+  machineOf,
+  measure,
+  readCalibration,
+  writeCalibration,
+} from "./calibration.ts";
 import { type Disk, joinPath } from "./disk.ts";
 import { WalCorruptionError, WalLockedError, WalOptionsError } from "./errors.ts";
 import {
@@ -147,7 +157,7 @@ export function* openLog(
           `under ${directory} writes at once`,
       );
     }
-    const { direct, reason } = decideMode(io, lock, settings, directory);
+    let { direct, reason, calibrate } = yield* decideMode(disk, lock, settings, directory, buffers);
     const plan: SegmentPlan = {
       directory,
       segmentBytes: Math.ceil(settings.segmentBytes / unit) * unit,
@@ -209,6 +219,16 @@ export function* openLog(
       segments.kept[segments.kept.length - 1].firstLsn = scan.header.firstLsn;
       // A clean end is written on; anything else never again.
       yield* meta.update({ epoch: known.epoch + 1, sealed: false, sealedLsn: tail.lastLsn });
+      if (calibrate) {
+        ({ direct, reason } = yield* calibrateMode(disk, lock, directory, segments, buffers));
+        plan.direct = direct;
+        if (tailFile.options.direct !== direct) {
+          // Both are locked by the description that writes.
+          yield* disk.close(tailFile);
+          tailFile = undefined;
+          tailFile = yield* segments.openForWriting(known.activated, deadlineMicros);
+        }
+      }
       const same = tail.state === "clean" && scan.header.commitUnitBytes === unit &&
         scan.header.windowBytes >= plan.windowBytes;
       if (same) {
@@ -217,6 +237,10 @@ export function* openLog(
       }
     } else {
       yield* meta.update({ epoch: known.epoch + 1, sealed: false });
+      if (calibrate) {
+        ({ direct, reason } = yield* calibrateMode(disk, lock, directory, segments, buffers));
+        plan.direct = direct;
+      }
     }
     const lastLsn = tail?.lastLsn ?? 0;
     const chain = tail?.chain ?? 0;
@@ -345,25 +369,87 @@ export function describeHolder(bytes: Uint8Array): string {
   return "another writer";
 }
 
-function decideMode(
-  io: Io,
+/** How the log is written. */
+interface Mode {
+  direct: boolean;
+  reason: string;
+}
+
+/** What options, file system and the stored calibration say; `calibrate`: it has to be measured. */
+function* decideMode(
+  disk: Disk,
   file: IoFile,
   settings: WalSettings,
   directory: string,
-): { direct: boolean; reason: string } {
-  if (settings.mode === "buffered") return { direct: false, reason: "asked for" };
-  const alignment = io.alignment(file);
-  const possible = alignment.offset > 0;
-  if (settings.mode === "direct") {
-    if (possible) return { direct: true, reason: "asked for" };
+  buffers: LogBuffers,
+): Task<Mode & { calibrate: boolean }> {
+  const { io } = disk;
+  const fixed = (direct: boolean, reason: string) => ({ direct, reason, calibrate: false });
+  if (settings.mode === "buffered") return fixed(false, "asked for");
+  if (io.alignment(file).offset === 0) {
+    if (settings.mode === "auto") {
+      return fixed(false, "the file system does not allow direct I/O");
+    }
     throw new WalOptionsError(
       `direct I/O is not possible on the file system of ${directory} (${io.statFs(file).type}, ` +
         `${io.backend} backend); use mode "auto" or "buffered"`,
     );
   }
-  return possible
-    ? { direct: true, reason: "the file system allows direct I/O" }
-    : { direct: false, reason: "the file system does not allow direct I/O" };
+  if (settings.mode === "direct") return fixed(true, "asked for");
+  const stored = settings.recalibrate
+    ? undefined
+    : yield* readCalibration(disk, directory, buffers.scratch);
+  if (!stored) return { direct: true, reason: "", calibrate: true };
+  const other = difference(stored.machine, yield* machineOf(disk, file));
+  if (other === undefined) return fixed(stored.mode === "direct", stored.reason);
+  return fixed(
+    false,
+    `what is quicker was measured on ${other}; open the log once with recalibrate: true`,
+  );
+}
+
+/**
+ * Measures on the spare, and stores the result, so that the next opening does not measure. What fails on
+ * the way makes the log buffered; a device that cannot make a spare fails the opening, as it would later.
+ */
+function* calibrateMode(
+  disk: Disk,
+  lock: IoFile,
+  directory: string,
+  segments: Segments,
+  buffers: LogBuffers,
+): Task<Mode> {
+  const { commitUnitBytes, segmentBytes } = segments.plan;
+  const { frames, scratch } = buffers;
+  const machine = yield* machineOf(disk, lock);
+  let path: string;
+  try {
+    path = yield* segments.provideSpare();
+  } catch (error) {
+    if (!isNoSpace(error)) throw error;
+    return { direct: false, reason: "there is no space to measure what is quicker" };
+  }
+  let mode: "direct" | "buffered" = "buffered";
+  let reason: string;
+  try {
+    const frameBytes = frames[0].length;
+    const samples = yield* measure(disk, path, segmentBytes, commitUnitBytes, frameBytes, frames);
+    mode = decide(samples);
+    reason = samples.length > 0
+      ? `measured: ${inWords(samples)}`
+      : `${CALIBRATION_MICROS_MAX / 1000} ms did not suffice to measure what is quicker`;
+  } catch (error) {
+    if (!(error instanceof IoError)) throw error;
+    reason = `what is quicker could not be measured: ${error.message}`;
+    yield* segments.withdrawSpare();
+  }
+  try {
+    yield* writeCalibration(disk, directory, { machine, mode, reason }, scratch);
+  } catch (error) {
+    if (!(error instanceof IoError)) throw error;
+    reason += `; the result could not be stored: ${error.message}`;
+  }
+  return { direct: mode === "direct", reason };
 }
 
 /**

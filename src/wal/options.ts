@@ -42,9 +42,13 @@ export interface WalOptions {
   segmentBytes?: number;
   /**
    * `direct`: O_DIRECT and RWF_DSYNC, several in flight. `buffered`: the page cache and fdatasync.
-   * `auto`: direct where the file system allows it.
+   * `auto`: what was quicker here when the log was made, which is measured for at most 20 ms and stored
+   * in the log's directory; buffered where direct I/O is not possible, and on another device, file system
+   * or kernel than it was measured on. `stats().modeReason` says which it is, and why.
    */
   mode?: "auto" | "direct" | "buffered";
+  /** Measures anew which mode is quicker, and stores the result. Only with mode `auto`; default false. */
+  recalibrate?: boolean;
   commit?: CommitOptions;
   /** Bytes of a record at most; what a frame holds. */
   maxRecordBytes?: number;
@@ -77,6 +81,7 @@ export interface WalOptions {
 export interface WalSettings {
   segmentBytes: number;
   mode: "auto" | "direct" | "buffered";
+  recalibrate: boolean;
   maxBytes: number;
   maxDelayMicros: number;
   maxInFlight: number;
@@ -92,6 +97,7 @@ export interface WalSettings {
 const KNOWN = new Set([
   "segmentBytes",
   "mode",
+  "recalibrate",
   "commit",
   "maxRecordBytes",
   "preallocate",
@@ -181,9 +187,21 @@ export function settingsOf(options: WalOptions): WalSettings {
       `unsafeNoLock must be true or false, and is ${String(unsafeNoLock)}`,
     );
   }
+  const mode = oneOf("mode", options.mode ?? "auto", ["auto", "direct", "buffered"]);
+  const recalibrate = options.recalibrate ?? false;
+  if (typeof recalibrate !== "boolean") {
+    throw new WalOptionsError(`recalibrate must be true or false, and is ${String(recalibrate)}`);
+  }
+  if (recalibrate && mode !== "auto") {
+    throw new WalOptionsError(
+      `recalibrate measures which mode is quicker, and mode "${mode}" leaves nothing to decide: ` +
+        `use mode "auto"`,
+    );
+  }
   return {
     segmentBytes,
-    mode: oneOf("mode", options.mode ?? "auto", ["auto", "direct", "buffered"]),
+    mode,
+    recalibrate,
     maxBytes,
     maxDelayMicros: integer("commit.maxDelayMicros", commit.maxDelayMicros ?? 0, 0, 60_000_000),
     maxInFlight: integer("commit.maxInFlight", commit.maxInFlight ?? 4, 1, IN_FLIGHT_MAX),

@@ -31,7 +31,8 @@ export interface SegmentPlan {
   readonly segmentBytes: number;
   readonly commitUnitBytes: number;
   readonly windowBytes: number;
-  readonly direct: boolean;
+  /** Decided before the first file is opened for writing. */
+  direct: boolean;
   readonly preallocate: boolean;
   /** Blocks that are reserved need not be zeroed. */
   readonly reserve: boolean;
@@ -272,6 +273,33 @@ export class Segments implements Pins {
    * leaves no half-made file under a segment's name.
    */
   *prepareSpare(deadlineMicros: number): Task<void> {
+    const sequence = yield* this.#provideSpare();
+    const file = yield* this.openForWriting(sequence, deadlineMicros);
+    if (this.#closed) {
+      yield* this.#disk.close(file);
+      return;
+    }
+    this.#spare = { sequence, file };
+    this.failure = undefined;
+  }
+
+  /** Makes the file of the next spare and gives its path; {@linkcode prepareSpare} will take it. */
+  *provideSpare(): Task<string> {
+    const sequence = yield* this.#provideSpare();
+    this.#pool.push(sequence);
+    return this.path(sequence);
+  }
+
+  /** Removes what {@linkcode provideSpare} gave, when a write to it has failed. */
+  *withdrawSpare(): Task<void> {
+    const sequence = this.#pool.pop()!;
+    try {
+      yield* this.#disk.remove(this.path(sequence));
+    } catch { /* another one is renamed over it */ }
+  }
+
+  /** Finds or makes the file of the next spare, under its name; gives its sequence. */
+  *#provideSpare(): Task<number> {
     const sequence = this.#meta.meta.activated + 1;
     const path = this.path(sequence);
     let found = false;
@@ -292,13 +320,7 @@ export class Segments implements Pins {
       }
     }
     if (!found) yield* this.#create(path);
-    const file = yield* this.openForWriting(sequence, deadlineMicros);
-    if (this.#closed) {
-      yield* this.#disk.close(file);
-      return;
-    }
-    this.#spare = { sequence, file };
-    this.failure = undefined;
+    return sequence;
   }
 
   /** Takes a file that nobody reads out of the pool: the one that has the name already, or the oldest. */
