@@ -50,11 +50,12 @@ export function runProgram(
   });
 }
 
-/** Runs a command, without input. Kills it after a minute. */
+/** Runs a command, without input. Kills it after a minute, or as long as it is told. */
 export function runCommand(
   [command, ...rest]: readonly string[],
   cwd: string,
   env: Record<string, string | undefined>,
+  timeoutMillis = 60_000,
 ): Promise<Run> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, rest, {
@@ -62,7 +63,7 @@ export function runCommand(
       stdio: ["ignore", "pipe", "pipe"],
       env: defined({ ...process.env, NO_COLOR: "1", URING_LIBRARY: undefined, ...env }),
     });
-    const timer = setTimeout(() => child.kill("SIGKILL"), 60_000);
+    const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMillis);
     const run: Run = { status: null, stdout: "", stderr: "" };
     child.stdout.on("data", (chunk) => run.stdout += new TextDecoder().decode(chunk));
     child.stderr.on("data", (chunk) => run.stderr += new TextDecoder().decode(chunk));
