@@ -10,7 +10,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { describe, it } from "node:test";
 import { promisify } from "node:util";
-import { Ring, RingClosedError, type RingFile } from "../../ring.ts";
+import { type Ring, RingClosedError, type RingFile } from "../../ring.ts";
 import { inScratch, isDeno, openFile, ROOT, skipRing, withRing } from "../support/ring.ts";
 
 const sleep = (millis: number) => new Promise<void>((resolve) => setTimeout(resolve, millis));
