@@ -62,12 +62,15 @@ describe("ring vectors", { skip: skipRing }, () => {
     const two = filled(ring, "01234567");
     const vectors = [
       { buffer: one, offset: 2, length: 3 },
+      { buffer: two, offset: 7, length: 0 },
       { buffer: two, offset: 0, length: 4 },
       { buffer: one, offset: 0, length: 2 },
-      { buffer: two, offset: 7, length: 0 },
     ];
     assert.equal(finish(ring, ring.prepWritev(file, vectors, 5, 1, RW_FLAG.DSYNC)), 9);
     assert.equal(readFileSync(path, "utf8"), "\0\0\0\0\0cde0123ab");
+    const empty = [vectors[1], vectors[1]];
+    assert.equal(finish(ring, ring.prepWritev(file, empty, 0, 1)), 0);
+    assert.equal(finish(ring, ring.prepReadv(file, empty, 0, 1)), 0);
     const back = ring.buffers.acquire(3 * ring.buffers.sliceBytes)!;
     const pieces = [3, 1, 5].map((length, i) => ({
       buffer: back,
