@@ -18,11 +18,14 @@ test("the permissions of README.md are enough, and none is too many", { skip }, 
   const words = shown.trim().split(/\s+/).map((word) => word.replaceAll("/srv/logs", folder));
   const at = words.indexOf("cli.ts");
   const flags = words.slice(0, at).map((flag) => flag.replace("=build/", `=${ROOT}/build/`));
-  const run = (flags: string[], rest: string[], input: string) => {
+  const begin = (flags: string[], rest: string[]) => {
     const options = ["run", "--quiet", "--no-prompt", "--no-remote", "--cached-only", "--no-check"];
     const all = [...options, ...flags, join(ROOT, "cli.ts"), ...rest];
     // A library does not ask for what stands behind NO_COLOR.
-    const running = start(process.execPath, all, { env: { NO_COLOR: "" } });
+    return start(process.execPath, all, { env: { NO_COLOR: "" } });
+  };
+  const run = (flags: string[], rest: string[], input: string) => {
+    const running = begin(flags, rest);
     running.child.stdin!.end(input);
     return running.ended;
   };
@@ -47,4 +50,9 @@ test("the permissions of README.md are enough, and none is too many", { skip }, 
   const reading = flags.filter((flag) => !flag.startsWith("--allow-write"));
   assert.equal((await run(reading, ["cat", log], "")).out, "a\na\n");
   assert.match((await run(reading, ["verify", log], "")).out, /^clean/);
+  assert.match((await run(reading, ["repair", log], "")).out, /^clean.*nothing to repair/);
+  const tail = begin(reading, ["tail", log]);
+  await tail.until(/^a\na\n$/);
+  process.kill(tail.child.pid!, "SIGINT");
+  assert.equal((await tail.ended).status, 0);
 });

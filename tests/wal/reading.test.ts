@@ -183,3 +183,53 @@ test("an Io whose operations others have all is no failure", { timeout: 20_000 }
   assert.equal(wal.durableLsn, 150);
   await wal.close();
 });
+
+/** Operations of the disk that `body` takes. */
+async function cost(io: MemoryIo, body: () => Promise<void> | void): Promise<number> {
+  const before = io.operations;
+  await body();
+  return io.operations - before;
+}
+
+test("opening costs the last segment, and a position a search over segments, not the log", async () => {
+  const costs: { open: number; look: number; seek: number[]; all: number }[] = [];
+  // Frames take a unit each, 30 of them fill a segment.
+  for (const segments of [4, 64]) {
+    const io = MemoryIo.create({ seed: 1, arenaBytes: 2 << 20 });
+    const wal = await Wal.open("/log", { ...SMALL, io });
+    const last = segments * 30 - 15;
+    await appendOneByOne(wal, last);
+    await wal.close();
+    let again: Wal | undefined;
+    const open = await cost(io, async () => {
+      again = await Wal.open("/log", { ...SMALL, io, preallocate: false });
+    });
+    // Nothing of the background is counted.
+    while (!again!.stats().spareReady) await new Promise((resolve) => setTimeout(resolve, 1));
+    const seek: number[] = [];
+    for (const from of [1, last / 2 | 0, last - 40, last]) {
+      seek.push(
+        await cost(io, () => {
+          using cursor = again!.cursor({ from });
+          assert.equal(cursor.next()!.firstLsn, from);
+        }),
+      );
+    }
+    const all = await cost(io, () => {
+      using cursor = again!.cursor();
+      let read = 0;
+      for (let batch = cursor.next(); batch; batch = cursor.next()) read += batch.length;
+      assert.equal(read, last);
+    });
+    await again!.close();
+    const look = await cost(io, async () => await (await WalView.open("/log", io)).close());
+    costs.push({ open, look, seek, all });
+  }
+  console.log(`# ${JSON.stringify(costs)}`);
+  const [few, many] = costs;
+  assert.ok(many.open <= few.open + 4, "opening");
+  assert.ok(many.look <= few.look + 4, "looking");
+  // A header for each of log2(64) steps takes an open, two reads at most, a close; then one segment.
+  for (const operations of many.seek) assert.ok(operations <= 6 * 5 + 12, `${operations} to seek`);
+  assert.ok(many.all > 10 * few.all, "(reading all of it does cost the log)");
+});
