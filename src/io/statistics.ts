@@ -5,12 +5,12 @@
  * @module
  */
 
-import { createHistogram, type Histogram } from "../host/histogram.ts";
+import { Histogram } from "./histogram.ts";
 import type { IoLatency, IoOperationStatistics, IoStatistics } from "./io.ts";
 import { Kind, KIND_NAMES } from "./operations.ts";
 
-/** A histogram counts nanoseconds. */
-const NANOS = 1000;
+/** A histogram counts tenths of a microsecond, up to 214 s. */
+const UNITS = 10;
 
 /** Of one backend, over all of its clients. */
 export class Statistics {
@@ -36,8 +36,8 @@ export class Statistics {
 
   /** How long it took. */
   took(kind: number, micros: number): void {
-    const histogram = this._latencies[kind] ??= createHistogram();
-    histogram.record(Math.max(1, Math.round(micros * NANOS)));
+    const histogram = this._latencies[kind] ??= new Histogram();
+    histogram.record(micros * UNITS);
   }
 
   /** All of it, as programs see it. */
@@ -59,13 +59,13 @@ export class Statistics {
 
 function latencyOf(histogram: Histogram | undefined): IoLatency | undefined {
   if (histogram === undefined) return undefined;
-  const micros = (percent: number) => histogram.percentile(percent) / NANOS;
+  const { mean, p50, p90, p99, p999, most } = histogram.summary();
   return {
-    meanMicros: histogram.mean / NANOS,
-    p50Micros: micros(50),
-    p90Micros: micros(90),
-    p99Micros: micros(99),
-    p999Micros: micros(99.9),
-    maxMicros: histogram.max / NANOS,
+    meanMicros: mean / UNITS,
+    p50Micros: p50 / UNITS,
+    p90Micros: p90 / UNITS,
+    p99Micros: p99 / UNITS,
+    p999Micros: p999 / UNITS,
+    maxMicros: most / UNITS,
   };
 }

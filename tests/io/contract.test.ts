@@ -940,11 +940,9 @@ function suite(backend: BackendRow): void {
     const { p50Micros, p90Micros, p99Micros, p999Micros, maxMicros, meanMicros } = latency;
     const rising = [p50Micros, p90Micros, p99Micros, p999Micros];
     assert.deepEqual(rising, [...rising].sort((a, b) => a - b));
-    assert.ok(p50Micros > 0 && meanMicros > 0);
-    // Three digits are kept of each value, and the least is a nanosecond.
-    const most = elapsed * 1.01 + 1;
-    assert.ok(meanMicros * 100 <= most && maxMicros <= most);
-    assert.ok(open.latency!.maxMicros > 0);
+    assert.ok(p50Micros >= 0 && p999Micros <= maxMicros);
+    assert.ok(meanMicros * 100 <= elapsed + 100 && maxMicros <= elapsed + 1);
+    if (elapsed > 0) assert.ok(meanMicros > 0 && open.latency!.maxMicros > 0);
   }, { latencies: true });
 
   row("a file that something else opened is adopted by its descriptor", async (io, d) => {

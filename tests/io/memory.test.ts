@@ -10,7 +10,7 @@ import { DSYNC, type Io, type IoFile, type IoStat, IoUsageError } from "../../io
 import { MemoryCrashError, MemoryIo, type MemoryIoOptions } from "../../testing.ts";
 import { filled, openFile, readBytes, readText, run, writeBytes } from "./support.ts";
 
-const EIO = 5, EAGAIN = 11, ENOSPC = 28;
+const EIO = 5, EAGAIN = 11, ENOSPC = 28, EDQUOT = 122;
 const SEEDS = 200;
 const SECTOR = 512;
 
@@ -503,6 +503,59 @@ test("a misdirected write lands elsewhere, a lost one nowhere; both report succe
   write(io, file, "d", 0, 1);
   assert.equal(run(io, (h) => io.fdatasync(file, h)), 0);
   some(outcomes(io).map(sectors), /^aaba$/);
+});
+
+test("a torn write reports success, and each of its sectors is old or new", () => {
+  const seen = new Set<string>();
+  for (let seed = 1; seed <= 40; seed++) {
+    const { io, file } = prepared({ seed }, 4 * SECTOR);
+    io.fail({ operation: "write", torn: true });
+    write(io, file, "b", 0, 4, DSYNC);
+    const now = sectors(io.image().get("/d/a"));
+    assert.match(now, /^[ab]{4}$/);
+    seen.add(now);
+    // What is there is durable, as the write said.
+    for (const outcome of outcomes(io).map(sectors)) assert.equal(outcome, now);
+    write(io, file, "c", 0, 4, DSYNC);
+    assert.equal(sectors(io.image().get("/d/a")), "cccc");
+  }
+  assert.ok(seen.size > 8, [...seen].join(" "));
+});
+
+test("a quota gives a short write first, then EDQUOT, and blocks that are freed can be had", () => {
+  const io = MemoryIo.create({ quotaBytes: 3 * 4096 });
+  const file = openFile(io, "/a");
+  assert.equal(writeBytes(io, file, filled(5 * 4096, 1), 0), 3 * 4096);
+  assert.equal(writeBytes(io, file, filled(10, 2), 3 * 4096), -EDQUOT);
+  assert.equal(run(io, (h) => io.allocate(file, 0, 5 * 4096, h)), -EDQUOT);
+  // What has a block can be overwritten.
+  assert.equal(writeBytes(io, file, filled(4096, 3), 0), 4096);
+  assert.equal(run(io, (h) => io.truncate(file, 4096, h)), 0);
+  assert.equal(writeBytes(io, file, filled(10, 2), 4096), 10);
+  const after = io.crash(1, { survival: "all" });
+  assert.equal(writeBytes(after, openFile(after, "/b"), filled(2 * 4096, 1), 0), 4096);
+});
+
+test("latencies come from a distribution, the same for the same seed", () => {
+  const took = (seed: number) => {
+    // One in four takes a millisecond, the others ten microseconds.
+    const io = MemoryIo.create({ seed, latencyMicros: (draw) => draw() < 0.25 ? 1000 : 10 });
+    const file = openFile(io, "/a");
+    return Array.from({ length: 400 }, () => {
+      const start = io.now();
+      run(io, (h) => io.fdatasync(file, h));
+      return io.now() - start;
+    });
+  };
+  const micros = took(5);
+  assert.deepEqual([...new Set(micros)].sort((a, b) => a - b), [10, 1000]);
+  const slow = micros.filter((one) => one === 1000).length;
+  assert.ok(slow > 60 && slow < 140, `${slow}`);
+  assert.deepEqual(took(5), micros);
+  assert.notDeepEqual(took(6), micros);
+  const broken = MemoryIo.create({ latencyMicros: () => NaN });
+  assert.throws(() => broken.stat("/", 1), /latencyMicros gave NaN/);
+  assert.equal(broken.inFlight, 0);
 });
 
 for (const name of ["fsync", "fdatasync"] as const) {
