@@ -22,13 +22,15 @@ export interface ProgramOptions {
   env?: Record<string, string | undefined>;
   /** Where Deno keeps what it makes, for programs of another user. */
   home?: string;
+  /** Called with the standard output so far, whenever there is more of it. */
+  onOutput?: (stdout: string) => void;
 }
 
 /** Runs `path` with `args`. Kills it after a minute. */
 export function runProgram(
   path: string,
   args: readonly string[],
-  { launcher = [], permissions = ["--allow-all"], env = {}, home }: ProgramOptions = {},
+  { launcher = [], permissions = ["--allow-all"], env = {}, home, onOutput }: ProgramOptions = {},
 ): Promise<Run> {
   // Spawned from Deno, a Deno without any permission flag would be given all of them.
   const rights = permissions.length > 0 ? permissions : ["--deny-net"];
@@ -44,10 +46,8 @@ export function runProgram(
     ]
     : [];
   const places = home === undefined ? {} : { HOME: home, DENO_DIR: join(home, ".deno") };
-  return runCommand([...launcher, process.execPath, ...runtime, path, ...args], ROOT, {
-    ...places,
-    ...env,
-  });
+  const command = [...launcher, process.execPath, ...runtime, path, ...args];
+  return runCommand(command, ROOT, { ...places, ...env }, undefined, onOutput);
 }
 
 /** Runs a command, without input. Kills it after a minute, or as long as it is told. */
@@ -56,6 +56,7 @@ export function runCommand(
   cwd: string,
   env: Record<string, string | undefined>,
   timeoutMillis = 60_000,
+  onOutput?: (stdout: string) => void,
 ): Promise<Run> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, rest, {
@@ -65,7 +66,10 @@ export function runCommand(
     });
     const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMillis);
     const run: Run = { status: null, stdout: "", stderr: "" };
-    child.stdout.on("data", (chunk) => run.stdout += new TextDecoder().decode(chunk));
+    child.stdout.on("data", (chunk) => {
+      run.stdout += new TextDecoder().decode(chunk);
+      onOutput?.(run.stdout);
+    });
     child.stderr.on("data", (chunk) => run.stderr += new TextDecoder().decode(chunk));
     child.on("error", reject);
     child.on("close", (status) => {
