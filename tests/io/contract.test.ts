@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   DSYNC,
+  File,
   type Io,
   type IoAlignment,
   type IoBuffer,
@@ -17,6 +18,7 @@ import {
   IoUsageError,
   type OpenOptions,
 } from "../../io.ts";
+import { Wal } from "../../wal.ts";
 import {
   type BackendOptions,
   type BackendRow,
@@ -204,6 +206,65 @@ function suite(backend: BackendRow): void {
     });
     assert.equal(io.poll(), 0);
   });
+
+  row(
+    "two logs, three files and a loop by hand never take each other's completions",
+    async (io, d) => {
+      const small = { segmentBytes: 262_144, commit: { maxBytes: 32_768, maxInFlight: 2 } };
+      const logs = await Promise.all(
+        ["one", "two"].map((name) => Wal.open(`${d}/${name}`, { ...small, io })),
+      );
+      const options = { read: true, write: true, create: true };
+      const files = await Promise.all([1, 2, 3].map((i) => File.open(`${d}/${i}`, options, io)));
+      const mine = openFile(io, `${d}/mine`);
+      const buffer = io.acquireBuffer()!;
+      const ROUNDS = 40;
+      const appending = logs.map(async (wal, which) => {
+        for (let i = 1; i <= ROUNDS; i++) await wal.durable(wal.append(`${which} ${i}`));
+      });
+      const writing = files.map(async (file, which) => {
+        for (let i = 0; i < ROUNDS; i++) {
+          assert.equal(await file.writeAt(filled(5000, which + 1), i * 5000), 5000);
+          if (i % 8 === 0) await file.datasync();
+        }
+      });
+      // By hand, with handles that the others use as well.
+      for (let i = 0; i < ROUNDS; i++) {
+        buffer.bytes.fill(i);
+        io.writeAt(mine, buffer, 0, 4096, i * 4096, 0, 0);
+        io.stat(mine, 1);
+        const results = new Map<number, number>();
+        while (results.size < 2) {
+          await io.wait();
+          const count = io.poll();
+          for (let row = 0; row < count; row++) {
+            const handle = io.completions.userData[row];
+            results.set(handle, io.take(handle)!);
+          }
+        }
+        assert.deepEqual([results.get(0), results.get(1)], [4096, 0]);
+      }
+      await Promise.all([...appending, ...writing]);
+      assert.equal(io.inFlight, 0);
+      for (const [which, wal] of logs.entries()) {
+        const records: string[] = [];
+        for await (const batch of wal.read()) {
+          for (let i = 0; i < batch.length; i++) records.push(batch.text(i));
+        }
+        assert.deepEqual(records, Array.from({ length: ROUNDS }, (_, i) => `${which} ${i + 1}`));
+        await wal.close();
+      }
+      for (const [which, file] of files.entries()) {
+        const bytes = new Uint8Array(ROUNDS * 5000);
+        assert.equal(await file.readAt(bytes, 0), bytes.length);
+        assert.deepEqual(bytes, filled(bytes.length, which + 1));
+        await file.close();
+      }
+      for (let i = 0; i < ROUNDS; i++) assert.equal(readBytes(io, mine, i * 4096, 1)[0], i);
+      io.releaseBuffer(buffer);
+      assert.equal(io.arenaFreeBytes, io.arenaBytes);
+    },
+  );
 
   row("a client is given up only with nothing in flight and no buffers", (io, d) => {
     const client = io.client("one");

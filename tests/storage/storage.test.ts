@@ -19,6 +19,7 @@ import {
   ClosedError,
   QueueFullError,
   type StorageIo,
+  StorageIoError,
   type StorageOptions,
   SyncStorageIo,
   UringStorageIo,
@@ -365,6 +366,39 @@ for (const backend of BACKENDS) {
     assert.equal(storage.pendingCount, 0);
   });
 
+  row("more operations than the Io has room for lose no completion", async (storage, d, io) => {
+    const fd = storage.registerFd(await File.open(`${d}/a`, RW, io));
+    const wanted = new Map<number, number>();
+    const got = new Map<number, number>();
+    const out = new CompletionArray(7);
+    const poll = () => {
+      storage.pollCompletions(out);
+      for (let i = 0; i < out.length; i++) {
+        assert.ok(!got.has(out.userData[i]));
+        got.set(out.userData[i], out.res[i]);
+      }
+      out.clear();
+    };
+    for (let i = 0; i < 2000; i++) {
+      for (;;) {
+        try {
+          if (i % 50 === 0) wanted.set(storage.submitDatasync(fd), 0);
+          else wanted.set(storage.submitWrite(fd, filled(10, i), i * 10), 10);
+          break;
+        } catch (error) {
+          assert.ok(error instanceof BufferExhaustedError || error instanceof QueueFullError);
+          storage.park();
+          poll();
+        }
+      }
+    }
+    while (storage.pendingCount > 0) {
+      storage.park();
+      poll();
+    }
+    assert.deepEqual([...got].sort(([x], [y]) => x - y), [...wanted]);
+  });
+
   row("a failed submit leaves nothing half-submitted", async (storage, d, io) => {
     const fd = storage.registerFd(await File.open(`${d}/a`, RW, io));
     storage.submitWrite(fd, filled(4096 * 15, 65), 0);
@@ -444,6 +478,38 @@ test("storages of their own: sync, uring with and without SQPOLL, memory", () =>
     const { io } = SyncStorageIo.open();
     assert.throws(() => UringStorageIo.open({ io }), /for the backend uring, not sync/);
   }));
+
+test(
+  "flush wakes a thread of SQPOLL that has gone to sleep",
+  { skip: skipRing },
+  () =>
+    inScratch(async (directory) => {
+      using storage = UringStorageIo.open({ sqpoll: { idleMillis: 1 } });
+      const fd = storage.registerFd(await File.open(`${directory}/a`, RW, storage.io));
+      for (let round = 0; round < 10; round++) {
+        // Long enough for it to sleep; were it awake, nothing would be different.
+        await new Promise((resolve) => setTimeout(resolve, 10));
+        const token = storage.submitAppend(fd, bytes("text"));
+        assert.equal(storage.flush(), 1);
+        await storage.wait();
+        assert.deepEqual([...finish(storage)], [[token, 4]]);
+      }
+      assert.equal(await contents(storage.io, `${directory}/a`), "text".repeat(10));
+    }),
+);
+
+test("Io: a file whose size cannot be found out is not registered", async () => {
+  const io = MemoryIo.create();
+  using storage = MemoryStorageIo.open({ io });
+  const file = await File.open("/a", RW, io);
+  io.fail({ operation: "stat", errno: EIO });
+  assert.throws(() => storage.registerFd(file), (error) => {
+    assert.ok(error instanceof StorageIoError, String(error));
+    assert.deepEqual([error.code, error.errno], ["Io", EIO]);
+    return true;
+  });
+  storage.deregisterFd(storage.registerFd(file));
+});
 
 // Failures, on the simulated machine.
 
