@@ -13,7 +13,7 @@ import { test } from "node:test";
 import { MemoryIo } from "../../src/io/memory.ts";
 import { Prng } from "../../src/io/prng.ts";
 import { WalCorruptionError, WalLockedError, WalMissingError } from "../../src/wal/errors.ts";
-import { repair } from "../../src/wal/repair.ts";
+import { repair, type RepairReport } from "../../src/wal/repair.ts";
 import { WalView } from "../../src/wal/view.ts";
 import { Wal } from "../../src/wal/wal.ts";
 import {
@@ -28,6 +28,7 @@ import {
 } from "./support.ts";
 
 const FIRST_SEED = Number(process.env.URING_SEED ?? 1);
+const RANDOM_LOGS = 40;
 const segment = (sequence: number) => `/log/${String(sequence).padStart(16, "0")}.wal`;
 const FIRST = segment(1);
 const at = (lsn: number) => (2 + (lsn - 1) % 30) * 4096;
@@ -321,6 +322,107 @@ test("no log, a log that is open, a newer format, nothing to keep", async () => 
   assert.deepEqual([report.before, report.after], [undefined, undefined]);
   await patch(io, "/log/META", (bytes) => bytes.fill(7));
   await assert.rejects(repair("/log", { io, keep: "before" }), WalCorruptionError);
+});
+
+/** A log with a history: openings, truncations, recycled files, clean and unclean ends. */
+async function randomLog(rng: Prng): Promise<{ image: Map<string, Uint8Array>; texts: string[] }> {
+  let io = MemoryIo.create({ seed: rng.next(), arenaBytes: 2 << 20 });
+  const texts = [""];
+  for (let life = rng.between(1, 3); life > 0; life--) {
+    const preallocate = !rng.oneIn(3);
+    const wal = await Wal.open("/log", { ...SMALL, io, preallocate, lockTimeoutMillis: 60_000 });
+    texts.length = wal.recovery.lastLsn + 1;
+    for (let step = rng.between(5, 60); step > 0; step--) {
+      for (let count = rng.between(1, 4); count > 0; count--) {
+        const text = `${texts.length} ${"x".repeat(rng.below(3000))}`;
+        while (wal.tryAppend(text) === undefined) await wal.ready();
+        texts.push(text);
+      }
+      if (rng.oneIn(2)) await wal.flush();
+      if (rng.oneIn(30)) await wal.truncateBefore(rng.between(wal.firstLsn, wal.durableLsn + 1));
+    }
+    if (rng.oneIn(2)) await wal.close();
+    else {
+      await wal.flush();
+      io = io.crash(rng.next());
+    }
+  }
+  return { image: io.image(), texts };
+}
+
+/** One random damage of an image. */
+function damageAtRandom(image: Map<string, Uint8Array>, rng: Prng): void {
+  const paths = [...image.keys()].filter((path) => /META$|\.wal$/.test(path));
+  const path = paths[rng.below(paths.length)];
+  const bytes = image.get(path)!.slice();
+  // Mostly where there is something.
+  const offset = path.endsWith("META")
+    ? rng.below(2) * 65_536 + rng.below(92)
+    : rng.below(rng.oneIn(2) ? 16_384 : bytes.length);
+  switch (rng.below(6)) {
+    case 0:
+      image.delete(path);
+      return;
+    case 1:
+      image.set(path, bytes.slice(0, offset));
+      return;
+    case 2:
+      bytes.fill(rng.below(2) * 0xa5, offset - offset % 4096, offset - offset % 4096 + 4096);
+      break;
+    default:
+      if (offset < bytes.length) bytes[offset] ^= 1 << rng.below(8);
+  }
+  image.set(path, bytes);
+}
+
+test("random logs with random damage", { timeout: 120_000 }, async () => {
+  console.log(`# seeds from ${FIRST_SEED}`);
+  const counts = { whole: 0, before: 0, after: 0, nothing: 0 };
+  for (let seed = FIRST_SEED; seed < FIRST_SEED + RANDOM_LOGS; seed++) {
+    const rng = new Prng(seed);
+    const { image, texts } = await randomLog(rng);
+    for (let count = rng.between(1, 3); count > 0; count--) damageAtRandom(image, rng);
+    const machine = () => MemoryIo.fromImage(image, { arenaBytes: 2 << 20 });
+    const io = machine();
+    const state = await WalView.open("/log", io).then(async (view) => {
+      const { state } = await view.verify();
+      await view.close();
+      return state;
+    }, (error) => error.code === "WalCorruption" ? "corrupt" : String(error));
+    let report: RepairReport;
+    try {
+      report = await repair("/log", { io });
+    } catch (error) {
+      assert.ok(error instanceof WalCorruptionError, `seed ${seed}: ${error}`);
+      assert.equal(state, "corrupt", `seed ${seed}`);
+      counts.nothing++;
+      continue;
+    }
+    assert.equal(report.state, state, `seed ${seed}: repair and verify`);
+    if (state !== "corrupt") {
+      counts.whole++;
+      continue;
+    }
+    for (const keep of ["before", "after"] as const) {
+      const range = report[keep];
+      if (!range) continue;
+      counts[keep]++;
+      const what = `seed ${seed}, ${keep}: ${report.damage.map(({ message }) => message)}`;
+      const own = machine();
+      const found = await files(own);
+      await repair("/log", { io: own, keep });
+      nothingLost(found, await files(own), what);
+      const wal = await Wal.open("/log", { ...SMALL, io: own });
+      assert.deepEqual([wal.firstLsn, wal.recovery.lastLsn], [range.first, range.last], what);
+      const read = await records(wal);
+      assert.equal(read.size, range.last - range.first + 1, what);
+      for (const [lsn, text] of read) assert.equal(text, texts[lsn], `${what}: record ${lsn}`);
+      await wal.durable(wal.append("further"));
+      await wal.close();
+    }
+  }
+  console.log(`# ${JSON.stringify(counts)}`);
+  assert.ok(counts.whole > 0 && counts.before > 0 && counts.after > 0);
 });
 
 /**
