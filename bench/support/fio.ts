@@ -61,12 +61,15 @@ export interface Transferred {
  * Transfers past the page cache, with registered buffers and a registered file, in a file that
  * {@linkcode fill} wrote. Submits and reaps together what it can, as `Ring` does, and leaves out what it
  * would do beside: a clock for each operation, a map of what was visited, changes in what is written.
+ *
+ * @param processor The only one that it may run on.
  */
 export async function transfer(
   file: string,
   bytes: number,
   pattern: Pattern,
   seconds: number,
+  processor?: string,
 ): Promise<Transferred> {
   const { write, random, blockBytes, depth } = pattern;
   const { stdout } = await runWell([
@@ -76,6 +79,7 @@ export async function transfer(
     ...[`--iodepth=${depth}`, `--iodepth_batch_submit=${depth}`],
     ...["--iodepth_batch_complete_min=1", `--iodepth_batch_complete_max=${depth}`],
     ...["--norandommap=1", "--randrepeat=0", "--gtod_reduce=1", "--scramble_buffers=0"],
+    ...(processor === undefined ? [] : [`--cpus_allowed=${processor}`]),
     ...["--time_based=1", `--runtime=${Math.round(seconds * 1000)}ms`, "--output-format=json"],
   ]);
   const [job] = JSON.parse(stdout.slice(stdout.indexOf("{"))).jobs;

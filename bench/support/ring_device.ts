@@ -1,10 +1,13 @@
 /**
  * Transfers past the page cache through `Ring`, against fio's io_uring engine on the same file with the
  * same settings, in rounds that alternate: random ones of 4 KiB by operations a second and by CPU for
- * each, sequential ones by bandwidth.
+ * each, sequential ones by bandwidth. Both sides are held to one processor: where the device interrupts
+ * a certain one, it matters by a fifth on which one a side happens to run.
  *
  * @module
  */
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import process from "node:process";
 import { OPEN_FLAG, type RegisteredBuffer, Ring, type RingFile } from "../../ring.ts";
 import { host } from "../../src/host/host.ts";
@@ -107,8 +110,13 @@ class Ours implements Disposable {
         }
         free = 0;
       }
-      ring.submitAndWait(1);
-      const count = ring.reap();
+      // As fio does: what was freed goes out at once, and it waits only where nothing has come meanwhile.
+      ring.submit();
+      let count = ring.reap();
+      if (count === 0) {
+        ring.submitAndWait(1);
+        count = ring.reap();
+      }
       for (let i = 0; i < count; i++) {
         if (res[i] !== blockBytes) throw new Error(`a transfer gave ${res[i]}`);
       }
@@ -129,6 +137,29 @@ class Ours implements Disposable {
   }
 }
 
+/** Holds this thread to the last processor that it may run on. */
+class Pin implements Disposable {
+  readonly processor: string;
+  readonly #allowed: string;
+
+  constructor() {
+    this.#allowed = /^Cpus_allowed_list:\s+(\S+)$/m.exec(
+      readFileSync("/proc/self/status", "latin1"),
+    )![1];
+    this.processor = this.#allowed.split(/[-,]/).at(-1)!;
+    pinTo(this.processor);
+  }
+
+  [Symbol.dispose](): void {
+    pinTo(this.#allowed);
+  }
+}
+
+/** The thread that runs this program has the number of its process. */
+function pinTo(processors: string): void {
+  execFileSync("taskset", ["-pc", processors, String(process.pid)], { stdio: "ignore" });
+}
+
 /** Both sides of one pattern, round by round. */
 interface Measured {
   readonly pattern: Pattern;
@@ -144,6 +175,7 @@ export async function measureDevice(
   seconds: number,
 ): Promise<void> {
   await fill(target.path, target.bytes);
+  using pin = new Pin();
   for (const { verb, write } of DIRECTIONS) {
     const depths = DEPTHS.filter((depth) =>
       names.includes(`iops-rand-${verb}-${depth}`) || names.includes(`cpu-rand-${verb}-${depth}`)
@@ -160,6 +192,7 @@ export async function measureDevice(
       others.map(pattern),
       rounds,
       seconds,
+      pin,
     );
     for (const one of depths) {
       const { ours, theirs } = measured.find(({ pattern: { depth } }) => depth === one)!;
@@ -185,7 +218,7 @@ export async function measureDevice(
       const full = `seq-${verb}-${name}`;
       if (!names.includes(full)) continue;
       const pattern = { write, random: false, blockBytes, depth };
-      const [{ ours, theirs }] = await alternate(target, [pattern], [], rounds, seconds);
+      const [{ ours, theirs }] = await alternate(target, [pattern], [], rounds, seconds, pin);
       reportRate(full, "bytes/s", blockBytes, LEAST_BANDWIDTH, false, ours, theirs);
     }
   }
@@ -198,6 +231,7 @@ async function alternate(
   references: readonly Pattern[],
   rounds: number,
   seconds: number,
+  { processor }: Pin,
 ): Promise<Measured[]> {
   using opened = new DisposableStack();
   const sides = patterns.map((pattern) => opened.use(new Ours(target, pattern)));
@@ -211,7 +245,7 @@ async function alternate(
     for (const [i, { pattern, ours, theirs }] of measured.entries()) {
       // Each side begins as often as the other: a disk may give bursts to who comes first.
       if (i < sides.length && round % 2 === 0) ours.push(sides[i].run(seconds));
-      theirs.push(await transfer(target.path, target.bytes, pattern, seconds));
+      theirs.push(await transfer(target.path, target.bytes, pattern, seconds, processor));
       if (i < sides.length && round % 2 === 1) ours.push(sides[i].run(seconds));
     }
   }
