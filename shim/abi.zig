@@ -818,8 +818,10 @@ pub const exports = [_]Export{
     .{ .name = "uring_system", .arguments = &.{ .buffer, .u32 }, .result = .i32 },
     // () -> the number of this thread's eventfd (nonblocking, one for all rings of the thread)
     .{ .name = "uring_wake_fd", .arguments = &.{}, .result = .i32 },
-    // (ring, on): whether completions of this ring signal the eventfd. After arming, tick once more.
-    .{ .name = "uring_wake_arm", .arguments = &.{ .u32, .u32 }, .result = .i32 },
+    // (ring, on, alarm_micros): whether completions of this ring signal the eventfd. After arming, tick
+    // once more. An alarm signals it once, so much later, where nothing has by then; 0 for none. Rings
+    // that have no DEFER_TASKRUN ring no alarms.
+    .{ .name = "uring_wake_arm", .arguments = &.{ .u32, .u32, .u32 }, .result = .i32 },
     // (waiter, timeout_millis): waits off-thread for the eventfd of the thread that `uring_wake_waiter`
     // named, and drains it -> 1 woken, 0 time-out, -EBADF when that thread's eventfd is gone
     .{ .name = "uring_wake_wait", .arguments = &.{ .u32, .u32 }, .result = .i32, .blocking = true },

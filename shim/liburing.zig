@@ -132,10 +132,13 @@ comptime {
 pub const OP_NOP = 0;
 pub const OP_READ_FIXED = 4;
 pub const OP_WRITE_FIXED = 5;
+pub const OP_TIMEOUT = 11;
 pub const OP_ASYNC_CANCEL = 14;
 pub const OP_CLOSE = 19;
 pub const OP_READ = 22;
 pub const OP_WRITE = 23;
+
+pub const SQE_CQE_SKIP_SUCCESS: u8 = 64;
 
 pub const ASYNC_CANCEL_ALL: u32 = 1;
 pub const ASYNC_CANCEL_FD: u32 = 2;

@@ -630,7 +630,35 @@ pub const Ring = struct {
         return ring.in_flight;
     }
 
+    /// A timeout of the kernel, which has no completion when its time is over: that it is over signals the
+    /// eventfd, as all work does that waits for the owner of the ring. Nothing counts it as in flight, and
+    /// it ends with the ring. A kernel that refuses it says so by a completion that belongs to nobody.
+    pub fn setAlarm(ring: *Ring, micros: u32) void {
+        if (ring.setup_flags & abi.setup_flag.DEFER_TASKRUN == 0) return;
+        // The kernel copies it as it takes the SQE.
+        const after: liburing.Timespec = .{
+            .seconds = micros / std.time.us_per_s,
+            .nanoseconds = micros % std.time.us_per_s * std.time.ns_per_us,
+        };
+        const before = ring.sq_tail;
+        ring.sqe(before).* = std.mem.zeroInit(liburing.Sqe, .{
+            .opcode = liburing.OP_TIMEOUT,
+            .flags = liburing.SQE_CQE_SKIP_SUCCESS,
+            .fd = -1,
+            .addr = @intFromPtr(&after),
+            .len = 1,
+            .op_flags = abi.timeout_flag.ETIME_SUCCESS,
+            .user_data = alarm_user_data,
+        });
+        @atomicStore(u32, ring.uring.sq.ktail, before +% 1, .release);
+        _ = ring.enter(1, 0, 0, null);
+        // What was not taken is taken back: then there is no alarm.
+        ring.sq_tail = @atomicLoad(u32, ring.uring.sq.khead, .acquire);
+        @atomicStore(u32, ring.uring.sq.ktail, ring.sq_tail, .release);
+    }
+
     const cancel_user_data = std.math.maxInt(u64);
+    const alarm_user_data = cancel_user_data - 1;
 
     fn putCancel(ring: *Ring, target: u64, flags: u32) void {
         ring.sqe(ring.sq_tail).* = std.mem.zeroInit(liburing.Sqe, .{

@@ -191,9 +191,9 @@ const implementations = struct {
         return wake.ownFd();
     }
 
-    fn uring_wake_arm(number: u32, on: u32) callconv(.c) i32 {
+    fn uring_wake_arm(number: u32, on: u32, alarm_micros: u32) callconv(.c) i32 {
         return switch (table.find(number)) {
-            .ring => |ring| wake.arm(ring, on != 0),
+            .ring => |ring| wake.arm(ring, on != 0, alarm_micros),
             .failed => |rc| rc,
         };
     }

@@ -169,7 +169,7 @@ fn drainFd(fd: i32) void {
 
 /// See `uring_wake_arm` in `abi.zig`. The eventfd is registered when a ring is armed first, and then only
 /// told apart by the flag in the completion queue.
-pub fn arm(ring: *Ring, on: bool) i32 {
+pub fn arm(ring: *Ring, on: bool, alarm_micros: u32) i32 {
     if (on and !ring.eventfd_registered) {
         const fd = ownFd();
         if (fd < 0) return fd;
@@ -178,5 +178,6 @@ pub fn arm(ring: *Ring, on: bool) i32 {
         ring.eventfd_registered = true;
     }
     @atomicStore(u32, ring.uring.cq.kflags.?, if (on) 0 else liburing.CQ_EVENTFD_DISABLED, .seq_cst);
+    if (on and alarm_micros > 0) ring.setAlarm(alarm_micros);
     return 0;
 }

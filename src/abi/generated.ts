@@ -3,7 +3,7 @@
 /** Raised when the meaning of the boundary changes in a way that the hash cannot see. */
 export const ABI_VERSION = 1;
 /** SHA-256 over all layouts, rows, flags and signatures; the library carries the same. */
-export const ABI_HASH = "5ee30f77e8a256819674cfbce64fb1470e8d629654931b51997d200be6f9be88";
+export const ABI_HASH = "fd2e8f5a031f9fb294e9f84ee598003fa86f4b0df09bbf5e7b00bf1b3ff1b7f5";
 
 // Limits.
 export const ENTRIES_MAX = 4096;
@@ -1151,7 +1151,7 @@ export const EXPORTS = [
   },
   { name: "uring_system", arguments: ["buffer", "u32"], result: "i32", blocking: false },
   { name: "uring_wake_fd", arguments: [], result: "i32", blocking: false },
-  { name: "uring_wake_arm", arguments: ["u32", "u32"], result: "i32", blocking: false },
+  { name: "uring_wake_arm", arguments: ["u32", "u32", "u32"], result: "i32", blocking: false },
   { name: "uring_wake_wait", arguments: ["u32", "u32"], result: "i32", blocking: true },
   { name: "uring_wake_waiter", arguments: [], result: "i32", blocking: false },
   { name: "uring_wake_signal", arguments: [], result: "i32", blocking: false },

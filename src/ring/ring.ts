@@ -314,7 +314,7 @@ export class Ring {
     this.#polls = (setupFlags & SETUP_FLAG.IOPOLL) !== 0;
     this.#waitable = {
       look: () => this.#look(),
-      arm: (on) => this.#arm(on),
+      arm: (on, alarmMicros) => this.#arm(on, alarmMicros),
       isSilent: () => this.#polls || this._queue.submittable > 0,
     };
     const whole = registered && options.bufferSlices === 0;
@@ -489,8 +489,9 @@ export class Ring {
     return queue.unreaped > 0;
   }
 
-  #arm(on: boolean): void {
-    this.#check(this.#functions.uring_wake_arm(this.#ring, on ? 1 : 0), "arming the eventfd");
+  #arm(on: boolean, alarmMicros: number): void {
+    const result = this.#functions.uring_wake_arm(this.#ring, on ? 1 : 0, alarmMicros);
+    this.#check(result, "arming the eventfd");
   }
 
   /** Completions were brought by hand while somebody waits: nothing would wake that waiter. */

@@ -5,6 +5,9 @@
  * usually takes: other work goes on between the turns, and nothing has to be woken. After that its
  * completions signal the eventfd of the thread, and one waiter of the host waits for that.
  *
+ * A device that is too slow for this, and always takes the same time, is looked at around that time: an
+ * alarm of the ring signals the eventfd a little before.
+ *
  * @module
  */
 
@@ -12,18 +15,27 @@ import type { Host, Waiter, WakeFunctions } from "../host/host.ts";
 
 /** Devices slower than this are waited for at once: looking so long costs more than waking. */
 const LOOK_MICROS_MAX = 300;
+/** Or, where it is known when to look, for longer than 1 in so many of the time that is waited. */
+const LOOK_SHARE = 8;
 /** Looked longer than usual by so much, since no device always takes the same time. */
 const LOOK_MICROS_EXTRA = 25;
 const LATENCY_MICROS_START = 100;
-/** Weight of a new observation is 1 in so many. */
+/** Weight of a new observation is 1 in so many; in the deviation a larger one. As TCP does (RFC 6298). */
 const LATENCY_WEIGHT = 8;
+const DEVIATION_WEIGHT = 4;
+/** How far from the usual is still usual, in mean deviations. */
+const DEVIATIONS = 4;
+/** What an alarm can be set to. */
+const ALARM_MICROS_MAX = 0xffff_ffff;
+/** What being woken costs, until it was seen. */
+const WAKE_MICROS_START = 100;
 
 /** What a dispatcher needs of a ring. */
 export interface Waitable {
   /** Ticks; whether completions can be reaped, or nothing is in flight any more. */
   look(): boolean;
-  /** Whether completions signal the eventfd. */
-  arm(on: boolean): void;
+  /** Whether completions signal the eventfd; and once after `alarmMicros`, unless these are 0. */
+  arm(on: boolean, alarmMicros: number): void;
   /**
    * Nothing would signal now, and only looks bring it on: its device is polled by them, or the kernel was
    * short of something and did not take what is staged.
@@ -38,14 +50,30 @@ interface Waiting {
   readonly latency: Latency;
   readonly startMillis: number;
   lookUntilMillis: number;
+  /** When the alarm is due after which it is looked at once more; 0 without one. */
+  alarmMillis: number;
 }
 
 /** How long the operations of one ring usually take, as seen by those who wait. */
 export class Latency {
   micros = LATENCY_MICROS_START;
+  #deviation = LATENCY_MICROS_START;
 
   observe(micros: number): void {
-    this.micros += (micros - this.micros) / LATENCY_WEIGHT;
+    const difference = micros - this.micros;
+    this.micros += difference / LATENCY_WEIGHT;
+    this.#deviation += (Math.abs(difference) - this.#deviation) / DEVIATION_WEIGHT;
+  }
+
+  /** How much longer or shorter than usual an operation may take. */
+  get spreadMicros(): number {
+    return DEVIATIONS * this.#deviation;
+  }
+
+  /** Too slow to be looked at all the time, and regular enough to be looked at when it is due. */
+  get isRegular(): boolean {
+    return this.micros > LOOK_MICROS_MAX &&
+      2 * this.spreadMicros < Math.max(LOOK_MICROS_MAX, this.micros / LOOK_SHARE);
   }
 
   /** For how long to look before waiting. */
@@ -66,6 +94,8 @@ export class Dispatcher {
   #armed: Waiting[] = [];
   #turning = false;
   #waiting = false;
+  /** From the time of an alarm to being woken by it, as it usually is. */
+  #wakeMicros = WAKE_MICROS_START;
   readonly #turn = () => this.#takeTurn();
 
   constructor(host: Host, functions: WakeFunctions & { uring_wake_signal(): number }) {
@@ -78,7 +108,12 @@ export class Dispatcher {
     return new Promise((resolve, reject) => {
       const startMillis = performance.now();
       const lookUntilMillis = startMillis + latency.lookMicros / 1000;
-      this.#looking.push({ ring, resolve, reject, latency, startMillis, lookUntilMillis });
+      const alarmMillis = latency.isRegular
+        ? startMillis + (latency.micros - latency.spreadMicros - this.#wakeMicros) / 1000
+        : 0;
+      this.#looking.push({
+        ...{ ring, resolve, reject, latency, startMillis, lookUntilMillis, alarmMillis },
+      });
       this.#ensureTurn();
     });
   }
@@ -107,15 +142,15 @@ export class Dispatcher {
     for (const waiting of looking) {
       if (this.#done(waiting)) continue;
       if (now < waiting.lookUntilMillis || waiting.ring.isSilent()) this.#looking.push(waiting);
-      else this.#arm(waiting);
+      else this.#arm(waiting, alarmMicros(waiting, now));
     }
     if (this.#looking.length > 0) this.#ensureTurn();
     if (this.#armed.length > 0) this.#ensureWaiter();
   }
 
-  #arm(waiting: Waiting): void {
+  #arm(waiting: Waiting, alarmMicros: number): void {
     try {
-      waiting.ring.arm(true);
+      waiting.ring.arm(true, alarmMicros);
     } catch (error) {
       waiting.reject(error);
       return;
@@ -132,9 +167,21 @@ export class Dispatcher {
     }
   }
 
+  /** It is about the time at which the device usually ends. */
+  #lookAround(waiting: Waiting, now: number): void {
+    const { latency, startMillis, alarmMillis } = waiting;
+    // A loop that was busy says nothing about waking.
+    const late = Math.min((now - alarmMillis) * 1000, LOOK_MICROS_MAX);
+    this.#wakeMicros += (late - this.#wakeMicros) / LATENCY_WEIGHT;
+    waiting.alarmMillis = 0;
+    const usual = latency.micros + latency.spreadMicros + LOOK_MICROS_EXTRA;
+    waiting.lookUntilMillis = startMillis + usual / 1000;
+    this.#looking.push(waiting);
+  }
+
   #disarm(waiting: Waiting): void {
     try {
-      waiting.ring.arm(false);
+      waiting.ring.arm(false, 0);
     } catch {
       // A ring that is gone signals nothing; looking at it says so.
     }
@@ -167,11 +214,15 @@ export class Dispatcher {
     this.#waiting = false;
     const armed = this.#armed;
     this.#armed = [];
+    const now = performance.now();
     for (const waiting of armed) {
       // A look posts completions: with the eventfd still armed each would be a signal for the next wait.
       this.#disarm(waiting);
-      if (!this.#done(waiting)) this.#arm(waiting);
+      if (this.#done(waiting)) continue;
+      if (waiting.alarmMillis > 0 && now >= waiting.alarmMillis) this.#lookAround(waiting, now);
+      else this.#arm(waiting, 0);
     }
+    if (this.#looking.length > 0) this.#ensureTurn();
     if (this.#armed.length > 0) this.#ensureWaiter();
   }
 
@@ -186,4 +237,10 @@ export class Dispatcher {
   #releaseWaiter(): void {
     if (this.#waiting && this.#armed.length === 0) this.#functions.uring_wake_signal();
   }
+}
+
+/** How long until the alarm of a wait; 0 without one. One that is due already comes at once. */
+function alarmMicros({ alarmMillis }: Waiting, now: number): number {
+  if (alarmMillis === 0) return 0;
+  return Math.min(ALARM_MICROS_MAX, Math.max(1, Math.floor((alarmMillis - now) * 1000)));
 }

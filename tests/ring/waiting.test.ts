@@ -11,6 +11,8 @@ import process from "node:process";
 import { describe, it } from "node:test";
 import { promisify } from "node:util";
 import { type Ring, RingClosedError, type RingFile } from "../../ring.ts";
+import type { Host } from "../../src/host/host.ts";
+import { Dispatcher, Latency, type Waitable } from "../../src/ring/waiter.ts";
 import { inScratch, isDeno, openFile, ROOT, skipRing, withRing } from "../support/ring.ts";
 
 const sleep = (millis: number) => new Promise<void>((resolve) => setTimeout(resolve, millis));
@@ -183,4 +185,66 @@ describe("ring waiting", { skip: skipRing }, () => {
       assert.equal(stdout, "drained 1\n");
       assert.ok(performance.now() - start < 15000);
     }));
+});
+
+describe("waiting for a slow device", () => {
+  const seen = (...micros: number[]) => {
+    const latency = new Latency();
+    for (let i = 0; i < 100; i++) latency.observe(micros[i % micros.length]);
+    return latency;
+  };
+
+  it("knows one that always takes the same time", () => {
+    assert.equal(seen(5000).isRegular, true);
+    assert.equal(seen(5000, 5020).isRegular, true);
+    assert.equal(seen(2000, 8000).isRegular, false);
+    // A quick one is looked at all the time instead.
+    assert.equal(seen(100).isRegular, false);
+    assert.ok(seen(100).lookMicros > 0);
+    assert.equal(seen(5000).lookMicros, 0);
+  });
+
+  /** A ring whose operation ends at the look after its alarm was heard, by a host that hears it at once. */
+  async function waitFor(latency: Latency) {
+    const alarms: number[] = [];
+    let armed = false;
+    let looksAfterAlarm = 0;
+    let heard = false;
+    const ring: Waitable = {
+      look: () => heard && ++looksAfterAlarm === 2,
+      arm: (on, alarmMicros) => {
+        armed = on;
+        if (on) alarms.push(alarmMicros);
+      },
+      isSilent: () => false,
+    };
+    const host = {
+      turn: (callback: () => void) => void setImmediate(callback),
+      createWaiter: () => ({
+        wait: async () => {
+          await sleep(Math.ceil(alarms[0] / 1000) + 1);
+          heard = true;
+        },
+      }),
+    } as unknown as Host;
+    const functions = {
+      uring_wake_fd: () => 0,
+      uring_wake_waiter: () => 0,
+      uring_wake_wait: () => 0,
+      uring_wake_signal: () => 0,
+    };
+    await new Dispatcher(host, functions).wait(ring, latency);
+    return { alarms, armed };
+  }
+
+  it("is woken by an alarm before it is due, and then looks", async () => {
+    const { alarms, armed } = await waitFor(seen(20_000));
+    assert.ok(alarms[0] > 0 && alarms[0] < 20_000, `${alarms}`);
+    assert.equal(armed, false);
+  });
+
+  it("sets no alarm for one that takes any time", async () => {
+    const { alarms } = await waitFor(seen(2000, 80_000));
+    assert.ok(alarms.length > 0 && alarms.every((micros) => micros === 0), `${alarms}`);
+  });
 });
