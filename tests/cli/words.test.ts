@@ -82,6 +82,24 @@ test("examples/key_value.ts", { skip }, async () => {
   assert.equal((await run("apples")).out, "four\n");
 });
 
+test("examples/follow.ts", { skip }, async () => {
+  const log = join(folder, "followed");
+  const position = join(folder, "position");
+  const append = (lines: string) => uring(["append", log, "--segment-bytes", "262144"], lines);
+  const follow = () => start(...commandOf("examples/follow.ts", [log, position]));
+  await append("a\nb\n");
+  for (const [lines, shown] of [["c\n", "1 a\n2 b\n3 c\n"], ["d\n", "4 d\n"]]) {
+    const running = follow();
+    if (shown.startsWith("1")) await running.until(/2 b\n/);
+    await append(lines);
+    await running.until(RegExp(`${shown}$`));
+    process.kill(running.child.pid!, "SIGTERM");
+    const { status, out, err } = await running.ended;
+    assert.deepEqual([status, out, err], [0, shown, ""]);
+  }
+  assert.equal(readFileSync(position, "utf8"), "5");
+});
+
 test("examples/http_gate.ts", { skip }, async () => {
   const log = join(folder, "gate");
   const running = start(...commandOf("examples/http_gate.ts", [log, "0"]));
