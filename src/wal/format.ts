@@ -10,7 +10,9 @@ export const FORMAT_VERSION = 1;
 
 /** Least commit unit; the greatest is what the reserve for headers holds. */
 export const COMMIT_UNIT_MIN_BYTES = 4096;
-export const COMMIT_UNIT_MAX_BYTES = 32768;
+export const COMMIT_UNIT_MAX_BYTES = 65_536;
+/** What a segment's options leave room for; the few machines with a larger unit are told at open. */
+export const COMMIT_UNIT_USUAL_BYTES = 32_768;
 
 /** Commit units at the start of a segment that hold its header, twice. */
 export const HEADER_COPIES = 2;

@@ -22,6 +22,7 @@ import { WalCorruptionError, WalLockedError, WalOptionsError } from "./errors.ts
 import {
   COMMIT_UNIT_MAX_BYTES,
   COMMIT_UNIT_MIN_BYTES,
+  HEADER_COPIES,
   LOCK_NAME,
   type Meta,
   META_NAME,
@@ -95,7 +96,7 @@ export function parentOf(path: string): string {
 }
 
 /** Largest unit that the device needs for a write of its own, in both modes. */
-function commitUnitOf(io: Io, file: IoFile, directory: string): number {
+function commitUnitOf(io: Io, file: IoFile, directory: string, header: IoBuffer): number {
   const alignment = io.alignment(file);
   const unit = Math.max(
     COMMIT_UNIT_MIN_BYTES,
@@ -104,9 +105,10 @@ function commitUnitOf(io: Io, file: IoFile, directory: string): number {
     alignment.physical,
     io.blockSize,
   );
-  if (unit <= COMMIT_UNIT_MAX_BYTES && (unit & (unit - 1)) === 0) return unit;
+  const most = Math.min(COMMIT_UNIT_MAX_BYTES, header.length / HEADER_COPIES);
+  if (unit <= most && (unit & (unit - 1)) === 0) return unit;
   throw new WalOptionsError(
-    `the device under ${directory} needs writes of ${unit} bytes; up to ${COMMIT_UNIT_MAX_BYTES} is supported`,
+    `the device under ${directory} needs writes of ${unit} bytes; powers of two up to ${most} are supported`,
   );
 }
 
@@ -150,7 +152,7 @@ export function* openLog(
     const opened = yield* MetaFile.open(disk, directory, buffers.meta, deadlineMicros);
     meta = opened.file;
     const known: Meta = { ...meta.meta };
-    const unit = commitUnitOf(io, lock, directory);
+    const unit = commitUnitOf(io, lock, directory, buffers.header);
     if (settings.maxBytes % unit !== 0) {
       throw new WalOptionsError(
         `commit.maxBytes (${settings.maxBytes}) must be a multiple of ${unit} bytes, which the device ` +
@@ -158,6 +160,15 @@ export function* openLog(
       );
     }
     let { direct, reason, calibrate } = yield* decideMode(disk, lock, settings, directory, buffers);
+    if (settings.segmentBytes < settings.maxBytes + HEADER_COPIES * unit) {
+      throw new WalOptionsError(
+        `segmentBytes (${settings.segmentBytes}) must hold a frame of commit.maxBytes ` +
+          `(${settings.maxBytes}) behind the header, which takes ${
+            HEADER_COPIES * unit
+          } bytes on ` +
+          `this device: raise it, or lower commit.maxBytes`,
+      );
+    }
     const plan: SegmentPlan = {
       directory,
       segmentBytes: Math.ceil(settings.segmentBytes / unit) * unit,

@@ -6,7 +6,7 @@
 
 import type { Io } from "../io/io.ts";
 import { WalOptionsError } from "./errors.ts";
-import { COMMIT_UNIT_MAX_BYTES, FRAME_HEADER_BYTES, RECORD_HEADER_BYTES } from "./format.ts";
+import { COMMIT_UNIT_USUAL_BYTES, FRAME_HEADER_BYTES, RECORD_HEADER_BYTES } from "./format.ts";
 import { IN_FLIGHT_MAX } from "./writer.ts";
 
 /** When and how much is committed at once. */
@@ -162,15 +162,15 @@ export function settingsOf(options: WalOptions): WalSettings {
     integer("segmentBytes", options.segmentBytes ?? SEGMENT_BYTES, UNIT, SEGMENT_BYTES_MAX),
   );
   // Small segments alone make small frames.
-  const fitting = Math.max(UNIT, Math.min(MAX_BYTES, segmentBytes - 2 * COMMIT_UNIT_MAX_BYTES));
+  const fitting = Math.max(UNIT, Math.min(MAX_BYTES, segmentBytes - 2 * COMMIT_UNIT_USUAL_BYTES));
   const maxBytes = multiple(
     "commit.maxBytes",
     integer("commit.maxBytes", commit.maxBytes ?? fitting, UNIT, MAX_BYTES_MAX),
   );
-  if (segmentBytes < maxBytes + 2 * COMMIT_UNIT_MAX_BYTES) {
+  if (segmentBytes < maxBytes + 2 * COMMIT_UNIT_USUAL_BYTES) {
     throw new WalOptionsError(
       `segmentBytes (${segmentBytes}) must hold a frame of commit.maxBytes (${maxBytes}) behind ` +
-        `the header (${2 * COMMIT_UNIT_MAX_BYTES}): raise it, or lower commit.maxBytes`,
+        `the header (${2 * COMMIT_UNIT_USUAL_BYTES}): raise it, or lower commit.maxBytes`,
     );
   }
   const holds = maxBytes - FRAME_HEADER_BYTES - RECORD_HEADER_BYTES;

@@ -17,6 +17,7 @@ import {
   WalPoisonedError,
   WalRecordTooLargeError,
 } from "./errors.ts";
+import { COMMIT_UNIT_USUAL_BYTES, HEADER_COPIES } from "./format.ts";
 import { type LogBuffers, type OpenedLog, openLog, type WalRecovery } from "./open.ts";
 import { settingsOf, type WalOptions, type WalSettings } from "./options.ts";
 import { checkLsn, LogReader, READER_BUFFER_BYTES, type ReadSource } from "./reader.ts";
@@ -28,7 +29,7 @@ import { RESERVED_HANDLES, Writer } from "./writer.ts";
 /** Bytes beside the frames that a log needs of the arena: zeros, headers, META. */
 const RESERVE_BYTES = 262_144;
 const META_BUFFER_BYTES = 4096;
-const HEADER_BUFFER_BYTES = 65_536;
+const HEADER_BUFFER_BYTES = HEADER_COPIES * COMMIT_UNIT_USUAL_BYTES;
 const ZERO_BUFFER_BYTES = 131_072;
 /** Zeros that are written at once where the arena has plenty of room: beyond it no disk gets faster. */
 const ZERO_BUFFER_LARGE_BYTES = 1 << 20;
@@ -796,7 +797,8 @@ function reserve(io: Io, settings: WalSettings): LogBuffers {
   const buffers = {
     frames,
     meta: take(META_BUFFER_BYTES),
-    header: take(HEADER_BUFFER_BYTES),
+    // Both copies: a unit is as large as a page, which buffers begin at.
+    header: take(Math.max(HEADER_BUFFER_BYTES, HEADER_COPIES * io.blockSize)),
     scratch: take(SCRATCH_BUFFER_BYTES),
   };
   // As much is left to readers and to others.

@@ -64,7 +64,7 @@ def read_meta(directory):
 def read_header(data, name, meta, sequence):
     blocks = [checked(data[:128], b"URINGWAL")]
     unit = 4096
-    while unit <= 32768:
+    while unit <= 65536:
         block = checked(data[unit : unit + 128], b"URINGWAL")
         if block and struct.unpack_from("<I", block, 56)[0] == unit:
             blocks.append(block)

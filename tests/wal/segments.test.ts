@@ -9,10 +9,10 @@ import type { Io } from "../../src/io/io.ts";
 import { crc32c } from "../../src/io/crc32c.ts";
 import { MemoryIo } from "../../src/io/memory.ts";
 import { joinCrc, reseedCrc, zerosCrc } from "../../src/wal/crc_join.ts";
-import { WalFullError } from "../../src/wal/errors.ts";
+import { WalCorruptionError, WalFullError, WalOptionsError } from "../../src/wal/errors.ts";
 import { type ClosedSegment, POOL_MAX } from "../../src/wal/segments.ts";
 import { Wal } from "../../src/wal/wal.ts";
-import { readFile, SMALL } from "./support.ts";
+import { readFile, records, SMALL, writeFile } from "./support.ts";
 
 const PATH = "/log";
 const FIRST = "0000000000000001.wal";
@@ -230,4 +230,34 @@ test("retention: what cannot be read again is told, and nothing is removed", asy
   await untilTrue(() => wal.stats().segments === 3);
   await wal.close();
   io[Symbol.dispose]();
+});
+
+test("pages of 64 KiB: units as large, a whole life of a log, either copy of a header", async () => {
+  const blockSize = 65_536;
+  const io = MemoryIo.create({ seed: 12, arenaBytes: 8 << 20, blockSize });
+  const options = { segmentBytes: 8 * blockSize, commit: { maxBytes: 2 * blockSize }, io };
+  await assert.rejects(
+    Wal.open(PATH, { segmentBytes: 2 * blockSize, commit: { maxBytes: blockSize }, io }),
+    (error: Error) => error instanceof WalOptionsError && /takes 131072 bytes/.test(error.message),
+  );
+  const wal = await Wal.open(PATH, options);
+  for (let i = 1; i <= 20; i++) await wal.durable(wal.append(`record ${i}`));
+  assert.equal(wal.stats().diskBytes, 20 * blockSize);
+  await wal.truncateBefore(8);
+  const crashed = io.crash(3);
+  const again = await Wal.open(PATH, { ...options, io: crashed });
+  assert.equal(again.recovery.lastLsn, 20);
+  assert.equal((await records(again)).get(20), "record 20");
+  const { file } = again.recovery;
+  await again.close();
+  for (const copy of [0, 1]) {
+    const bytes = await readFile(crashed, file);
+    bytes[copy * blockSize + 20] ^= 1;
+    await writeFile(crashed, file, bytes);
+    const last = await Wal.open(PATH, { ...options, io: crashed });
+    if (copy === 0) assert.equal((await records(last)).size, 13);
+    else await assert.rejects(records(last), WalCorruptionError);
+    await last.close();
+  }
+  crashed[Symbol.dispose]();
 });
