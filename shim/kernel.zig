@@ -21,7 +21,9 @@ pub const EMFILE = 24;
 pub const ENOTTY = 25;
 pub const ENOSYS = 38;
 pub const ETIME = 62;
+pub const EBADFD = 77;
 pub const EOPNOTSUPP = 95;
+pub const EALREADY = 114;
 pub const ECANCELED = 125;
 
 /// Of a raw system call.

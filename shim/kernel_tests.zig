@@ -326,6 +326,75 @@ test "closing cancels what is in flight" {
     }
 }
 
+test "closing cancels what waits behind an operation with IO_DRAIN that never ends" {
+    inline for (.{ .{ .rung = 0 }, .{ .rung = 2 }, .{ .setup_flags = abi.setup_flag.SQPOLL } }) |change| {
+        var session = try Session.open(change);
+        try stuckReads(&session, 1);
+        defer kernel.close(leftover);
+        // A read of the same pipe that drains, and what may not start before it.
+        session.stage(1, "read", .{
+            .file = session.images[0].file,
+            .flags = abi.sqe_flag.IO_DRAIN,
+            .length = 1,
+            .offset = std.math.maxInt(u64),
+        });
+        session.images[0] = session.images[1];
+        session.stage(2, "nop", .{});
+        session.images[1] = session.images[2];
+        try equal(0, session.tick(2, 0, 0));
+        try equal(2, session.control.consumed);
+        try equal(3, session.control.in_flight);
+        try equal(0, opening.close(session.number, 20_000));
+    }
+}
+
+test "closing cancels a write to a full pipe" {
+    inline for (.{ .{ .rung = 0 }, .{ .rung = 2 }, .{ .setup_flags = abi.setup_flag.SQPOLL } }) |change| {
+        inline for (.{ 4096, 66_767 }) |length| {
+            var session = try Session.open(change);
+            var ends: [2]i32 = undefined;
+            try equal(0, kernel.result(linux.syscall2(.pipe2, @intFromPtr(&ends), 0)));
+            defer for (ends) |end| kernel.close(end);
+            const ring = table.find(session.number).ring;
+            const file = calls.adopt(ring, ends[1]);
+            try expect(file > 0);
+            for (0..4) |place| session.stage(@intCast(place), "write", .{
+                .file = @as(u32, @intCast(file)),
+                // Beside the thread that submits, and by another one.
+                .flags = if (place < 2) 0 else abi.sqe_flag.ASYNC,
+                .length = length,
+                .offset = std.math.maxInt(u64),
+            });
+            _ = session.tick(4, 0, 0);
+            kernel.sleep(20 * std.time.ns_per_ms);
+            try equal(0, opening.close(session.number, 2_000));
+        }
+    }
+}
+
+test "a ring that is not enabled takes nothing, and closes at once" {
+    inline for (.{ 0, abi.setup_flag.SQPOLL }) |also| {
+        var session = try Session.open(.{ .setup_flags = abi.setup_flag.R_DISABLED | also });
+        session.stage(0, "nop", .{});
+        try equal(-kernel.EBADFD, session.tick(1, 0, 0));
+        try equal(0, session.control.consumed);
+        try equal(0, opening.close(session.number, 20_000));
+    }
+}
+
+test "a close on a ring that polls, which the kernel refuses, closes all the same" {
+    var session = try Session.open(.{ .setup_flags = abi.setup_flag.IOPOLL });
+    defer session.close();
+    const before = openDescriptors();
+    var ends: [2]i32 = undefined;
+    try equal(0, kernel.result(linux.syscall2(.pipe2, @intFromPtr(&ends), 0)));
+    const file = calls.adopt(table.find(session.number).ring, ends[0]);
+    try expect(file > 0);
+    for (ends) |end| kernel.close(end);
+    try equal(0, try session.run("close", .{ .file = @as(u32, @intCast(file)) }));
+    try equal(before, openDescriptors());
+}
+
 test "cancel of one operation" {
     var session = try Session.open(.{});
     try stuckReads(&session, 3);

@@ -70,7 +70,6 @@ fn openWith(parameters: *abi.OpenParameters, buffers: Buffers, step: *Step) i32 
     ring.in_worker = parameters.in_worker != 0;
     defer if (number == null) release(ring, true);
     ring.staging = @ptrFromInt(staging);
-    ring.staged_max = parameters.staging_bytes / @sizeOf(abi.Image);
     ring.parameters = @ptrFromInt(area);
     ring.parameter_bytes = parameters.parameter_bytes;
     ring.columns = @ptrFromInt(columns);
@@ -87,7 +86,9 @@ fn openWith(parameters: *abi.OpenParameters, buffers: Buffers, step: *Step) i32 
     parameters.got_completion_entries = ring.cq_mask + 1;
     parameters.got_setup_flags = ring.setup_flags;
     parameters.features = ring.uring.features;
-    ring.staged_max = @min(ring.staged_max, ring.sq_entries);
+    ring.staged_room = @min(parameters.staging_bytes / @sizeOf(abi.Image), ring.sq_entries);
+    // Not enabled, with SQPOLL, nobody would ever see that the kernel does not take what is published.
+    ring.staged_max = if (ring.setup_flags & abi.setup_flag.R_DISABLED != 0) 0 else ring.staged_room;
 
     step.* = .features;
     if (ring.uring.features & features_needed != features_needed or ring.uring.cq.kflags == null) {

@@ -173,7 +173,9 @@ pub fn enable(ring: *Ring, allowed: []const u8) i32 {
         const rc = liburing.io_uring_register_restrictions(&ring.uring, &list, count);
         if (rc < 0) return rc;
     }
-    return liburing.io_uring_enable_rings(&ring.uring);
+    const rc = liburing.io_uring_enable_rings(&ring.uring);
+    if (rc == 0) ring.staged_max = ring.staged_room;
+    return rc;
 }
 
 /// See `uring_workers` in `abi.zig`.

@@ -33,7 +33,10 @@ pub const Ring = struct {
     enter_flags: u32,
 
     staging: [*]align(8) const volatile u8,
+    /// Images of a tick; 0 while the ring is not enabled.
     staged_max: u32,
+    /// What it is once enabled.
+    staged_room: u32,
     parameters: [*]u8,
     parameter_bytes: u32,
     columns: [*]u32,
@@ -73,6 +76,8 @@ pub const Ring = struct {
     overflows: u32,
     stale: u32,
 
+    /// A request of `drain` has not completed.
+    cancel_outstanding: bool,
     /// Of the whole mapping in which this structure lies.
     mapping_bytes: usize,
     slot_memory_bytes: usize,
@@ -91,7 +96,7 @@ pub const Ring = struct {
         var published: u32 = 0;
         var crowded = false;
         if (staged > 0) {
-            if (staged > ring.staged_max) return -kernel.EINVAL;
+            if (staged > ring.staged_max) return if (ring.staged_max == 0) -kernel.EBADFD else -kernel.EINVAL;
             switch (ring.stage(staged)) {
                 .built => |count| {
                     published = count;
@@ -458,9 +463,11 @@ pub const Ring = struct {
     }
 
     fn closed(ring: *Ring, file: *files.File, result: i32) i32 {
-        // Whatever a close returns, the descriptor is gone; but a canceled one was never tried.
-        // A ring that polls refuses it, and one that never allowed it.
-        const untried = result == -kernel.ECANCELED or result == -kernel.EINVAL or result == -kernel.EACCES;
+        // Whatever a close returns, the descriptor is gone, and its number may be another's by now: a file
+        // system can answer a close with any errno. But a canceled one was never tried, and a ring that
+        // polls refuses it. (An allow-list always has close.)
+        const untried = result == -kernel.ECANCELED or
+            (result == -kernel.EINVAL and ring.setup_flags & abi.setup_flag.IOPOLL != 0);
         if (untried) kernel.close(file.fd);
         ring.files.endClose(file);
         return if (untried) 0 else result;
@@ -596,12 +603,18 @@ pub const Ring = struct {
     pub fn drain(ring: *Ring, deadline_millis: u32) u32 {
         const deadline = kernel.nanoseconds() + @as(u64, deadline_millis) * std.time.ns_per_ms;
         ring.settleReady();
+        var at_once = true;
         var all_at_once = true;
-        // First everything by one request; a kernel before 5.19 does not know how, so then one by one.
+        // Where `cancelAtOnce` does not do, first everything by one request; a kernel before 5.19 does not
+        // know how, so then one by one.
         var next: u32 = 0;
         while (ring.in_flight > 0) {
-            if (ring.sq_tail == @atomicLoad(u32, ring.uring.sq.khead, .acquire)) {
-                if (all_at_once) {
+            at_once = at_once and ring.cancelAtOnce();
+            // It does not see what a thread that polls has handed to other threads. An operation of theirs that
+            // never ends, and a drain behind it: that nothing cancels but the end of the ring.
+            const by_request = !at_once or (ring.sqpoll() and !ring.cancel_outstanding);
+            if (by_request and ring.sq_tail == @atomicLoad(u32, ring.uring.sq.khead, .acquire)) {
+                if (at_once or all_at_once) {
                     ring.putCancel(0, liburing.ASYNC_CANCEL_ALL | liburing.ASYNC_CANCEL_ANY);
                     all_at_once = false;
                 } else {
@@ -619,7 +632,7 @@ pub const Ring = struct {
             var flags = liburing.ENTER_GETEVENTS;
             if (ring.sqpoll()) flags |= liburing.ENTER_SQ_WAKEUP;
             const submit = if (ring.sqpoll()) 0 else ring.sq_tail -% @atomicLoad(u32, ring.uring.sq.khead, .acquire);
-            const rc = ring.enter(submit, @intFromBool(nanoseconds_left > 0), flags, nanoseconds_left);
+            const rc = ring.enter(submit, @intFromBool(nanoseconds_left > 0), flags, if (at_once) @min(nanoseconds_left, round) else nanoseconds_left);
             ring.settleReady();
             if (rc < 0) switch (rc) {
                 -kernel.EINTR, -kernel.EAGAIN, -kernel.EBUSY, -kernel.ETIME => {},
@@ -657,6 +670,25 @@ pub const Ring = struct {
         @atomicStore(u32, ring.uring.sq.ktail, ring.sq_tail, .release);
     }
 
+    /// What a drain had deferred starts when the operation before it was canceled, and is canceled in the next
+    /// round.
+    const round = 5 * std.time.ns_per_ms;
+
+    /// Cancels whatever has started, without an SQE: that would wait, too, behind an operation with IO_DRAIN
+    /// that never ends. `false` where the kernel, before 6.0, has no such call.
+    fn cancelAtOnce(ring: *Ring) bool {
+        var all: liburing.SyncCancel = .{
+            .flags = liburing.ASYNC_CANCEL_ALL | liburing.ASYNC_CANCEL_ANY,
+            // It does not wait for what was canceled.
+            .timeout = .{ .seconds = 0, .nanoseconds = 0 },
+        };
+        const rc = liburing.io_uring_register_sync_cancel(&ring.uring, &all);
+        return switch (rc) {
+            -kernel.ENOENT, -kernel.EALREADY, -kernel.ETIME, -kernel.EINTR => true,
+            else => rc >= 0,
+        };
+    }
+
     const cancel_user_data = std.math.maxInt(u64);
     const alarm_user_data = cancel_user_data - 1;
 
@@ -669,6 +701,7 @@ pub const Ring = struct {
             .user_data = cancel_user_data,
         });
         ring.sq_tail +%= 1;
+        ring.cancel_outstanding = true;
     }
 
     pub fn settleReady(ring: *Ring) void {
@@ -681,6 +714,7 @@ pub const Ring = struct {
         while (head != tail) : (head +%= 1) {
             const cqe = &ring.cqes[head & ring.cq_mask];
             const slot_index: u32 = @truncate(cqe.user_data);
+            if (cqe.user_data == cancel_user_data) ring.cancel_outstanding = false;
             if (slot_index >= ring.slot_count) continue;
             const slot = &ring.slots[slot_index];
             if (!slot.busy or slot.generation != @as(u32, @truncate(cqe.user_data >> 32))) continue;

@@ -215,6 +215,11 @@ const implementations = struct {
     }
 };
 
+/// The function of that name, for programs in Zig: the fuzz.
+pub fn exported(comptime name: []const u8) @TypeOf(@field(implementations, name)) {
+    return @field(implementations, name);
+}
+
 /// A buffer of at least `least` bytes.
 fn bytesOf(buffer: Buffer, bytes: u32, least: u32) ?[]u8 {
     if (bytes < least) return null;

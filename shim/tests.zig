@@ -845,6 +845,18 @@ test "vectors: each in the arena, no more than the limit, the list in the parame
         try equal(if (case[2]) Reason.none else Reason.arena, reason);
         if (case[2]) fake.ring.rollback(fake.ring.sq_tail, 1, .published);
     }
+    // Empty ones are left out.
+    put(1000, 5, 10);
+    put(1008, 7, 0);
+    put(1016, 9, 20);
+    image.addr = 1000;
+    image.length = 3;
+    try equal(Reason.none, stageOne(image));
+    const built = fake.ring.sqe(fake.ring.sq_tail);
+    try equal(2, built.len);
+    const vectors: *const [4]u64 = @ptrFromInt(built.addr);
+    try equal([4]u64{ fake.ring.arena_address + 5, 10, fake.ring.arena_address + 9, 20 }, vectors.*);
+    fake.ring.rollback(fake.ring.sq_tail, 1, .published);
     for (0..abi.vectors_max + 1) |index| put(1000 + 8 * index, @intCast(index), 1);
     for ([_]struct { u64, u32, bool }{
         .{ 1000, abi.vectors_max, true },

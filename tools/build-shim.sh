@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the shim, or its unit tests, or its fuzz: `tools/build-shim.sh [library|test|fuzz]`.
+# Builds the shim, or its unit tests, or its fuzz: `tools/build-shim.sh [library|test|fuzz|fuzz-debug]`.
 #
 # One direct compiler call: two seconds on an empty cache, where `zig build` takes a minute.
 # build.zig says the same for people and releases; a change here belongs there too.
@@ -50,14 +50,17 @@ case $what in
     # knows no instruction that the plainest processor lacks.
     zig test shim/shim.zig -target "$machine-linux-none" -mcpu baseline -O Debug -fllvm "${caches[@]}" "$liburing"
     ;;
-  fuzz)
-    # The program whose SQEs tests/abi/decode.py judges.
+  fuzz | fuzz-debug)
+    # The fuzz programs (shim/fuzz.zig), as the library is built, or with what Debug checks beyond.
     key=$(content_key shim/*.zig "$liburing" tools/build-shim.sh tools/zig.txt)
-    if stamped fuzz "$key" && [[ -e build/uring-fuzz ]]; then exit 0; fi
+    if stamped "$what" "$key" && [[ -e build/uring-$what ]]; then exit 0; fi
     mkdir -p build
-    zig build-exe shim/fuzz.zig "${flags[@]}" -fstrip "$liburing" "-femit-bin=build/uring-fuzz.$$"
-    mv -f "build/uring-fuzz.$$" build/uring-fuzz
-    stamp fuzz "$key"
+    exec 9>".tools/$what.lock"
+    flock 9
+    if [[ $what == fuzz-debug ]]; then flags+=(-O Debug); else flags+=(-fstrip); fi
+    zig build-exe shim/fuzz.zig "${flags[@]}" "$liburing" "-femit-bin=build/uring-$what.$$"
+    mv -f "build/uring-$what.$$" "build/uring-$what"
+    stamp "$what" "$key"
     ;;
-  *) die "tools/build-shim.sh: library, test or fuzz, not '$what'" ;;
+  *) die "tools/build-shim.sh: library, test, fuzz or fuzz-debug, not '$what'" ;;
 esac
