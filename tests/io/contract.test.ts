@@ -8,7 +8,6 @@ import {
   DSYNC,
   File,
   type Io,
-  type IoAlignment,
   type IoBuffer,
   IoClosedError,
   IoError,
@@ -24,6 +23,7 @@ import {
   type BackendRow,
   BACKENDS,
   filled,
+  lacksDirect,
   openFile,
   readBytes,
   readText,
@@ -31,7 +31,6 @@ import {
   writeBytes,
 } from "./support.ts";
 import { isDeno } from "../support/ring.ts";
-import { skipUnless } from "../support/skip.ts";
 
 const ENOENT = 2,
   EBADF = 9,
@@ -61,16 +60,6 @@ function suite(backend: BackendRow): void {
         remove();
       }
     });
-  /** Whether there are no direct files: by the row of the backend, else by the file system. */
-  const lacksDirect = (io: Io, { memory, offset }: IoAlignment, directory: string): boolean => {
-    if (backend.lacks.includes("direct")) {
-      assert.deepEqual([memory, offset], [0, 0]);
-      const options = { read: true, write: true, direct: true };
-      assert.equal(run(io, (h) => io.open(`${directory}/a`, options, h)), -EINVAL);
-      return true;
-    }
-    return skipUnless(offset > 0, `direct files: ${directory} has none`) !== false;
-  };
   const usage = (body: () => void, message: RegExp) => {
     assert.throws(body, (error) => {
       assert.ok(error instanceof IoUsageError, String(error));
@@ -128,7 +117,11 @@ function suite(backend: BackendRow): void {
 
   row("direct: transfers obey the alignment of the file", (io, d) => {
     const alignment = io.alignment(openFile(io, `${d}/a`));
-    if (lacksDirect(io, alignment, d)) return;
+    if (lacksDirect(backend, io, d)) {
+      const options = { read: true, write: true, direct: true };
+      assert.equal(run(io, (h) => io.open(`${d}/a`, options, h)), -EINVAL);
+      return;
+    }
     assert.ok(Number.isInteger(Math.log2(alignment.offset)));
     assert.ok(Number.isInteger(Math.log2(alignment.memory)));
     const file = openFile(io, `${d}/a`, { direct: true });
@@ -150,7 +143,7 @@ function suite(backend: BackendRow): void {
 
   row("direct: an append behind an end that is not aligned is whole or refused", (io, d) => {
     const writer = openFile(io, `${d}/a`);
-    if (lacksDirect(io, io.alignment(writer), d)) return;
+    if (lacksDirect(backend, io, d)) return;
     assert.equal(writeBytes(io, writer, filled(10, 1), 0), 10);
     const file = openFile(io, `${d}/a`, { append: true, direct: true });
     const res = writeBytes(io, file, filled(4096, 2), 0);

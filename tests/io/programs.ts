@@ -44,6 +44,7 @@ export type Step =
 /** Results, one for each step, then one for each name that is there at the end. */
 export type Results = string[];
 
+const EISDIR = 21, EINVAL = 22;
 const FILES = 3;
 /** What a step that names a file that was never opened gives, on every side. */
 const NOTHING = "nothing is open there";
@@ -506,8 +507,15 @@ class Run {
     );
     this.#slots[step.file] = undefined;
     const [res] = this.#ended(1);
+    // A directory may be refused for being direct before it is for being a directory.
+    if (res === -EINVAL && options.direct && this.#isDirectory(step.path)) return -EISDIR;
     if (res === 0) this.#slots[step.file] = { file, options, closed: false };
     return res;
+  }
+
+  #isDirectory(path: string): boolean {
+    const stat = this.#io.stat(this.#at(path), 0);
+    return this.#ended(1)[0] === 0 && stat.isDirectory;
   }
 
   #names(step: Exclude<Step, { file: number }>): string | number {

@@ -9,6 +9,7 @@ import process from "node:process";
 import { type Io, type IoFile, type OpenOptions, SyncIo, UringIo } from "../../io.ts";
 import { MemoryIo, type MemoryIoOptions } from "../../testing.ts";
 import { isDeno, skipRing } from "../support/ring.ts";
+import { skipUnless } from "../support/skip.ts";
 
 /** What a contract test may ask of a backend. */
 export interface BackendOptions {
@@ -92,6 +93,20 @@ function memoryRow(options: MemoryIoOptions) {
   const io = MemoryIo.create(options);
   io.createDirectories("/scratch");
   return { io, directory: "/scratch", remove: () => {} };
+}
+
+/** Whether there are no direct files: by the row of the backend, else by the file system, by its name. */
+export function lacksDirect(backend: BackendRow, io: Io, directory: string): boolean {
+  const probe = openFile(io, `${directory}/probe`);
+  const { memory, offset } = io.alignment(probe);
+  const { type } = io.statFs(probe);
+  run(io, (h) => io.close(probe, h));
+  run(io, (h) => io.remove(`${directory}/probe`, h));
+  if (!backend.lacks.includes("direct")) {
+    return skipUnless(offset > 0, `direct files: ${type} has none`) !== false;
+  }
+  if (memory !== 0 || offset !== 0) throw new Error(`${backend.name} has direct files after all`);
+  return true;
 }
 
 let nextHandle = 1_000_000;
