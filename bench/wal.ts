@@ -9,6 +9,10 @@
  * `append-cli`: records a second of `uring append` from a file of lines, its start and its end
  * included, against the records a second of `stream-1m` in the same run. Its log keeps everything, so
  * its segments are all fresh: zeroed first, then written.
+ *
+ * `read`: records a second by `wal.read()` from the page cache, as views. `read-c`: the same beside a scan
+ * of the same files in C that checks nothing (bench/scan.c). `open-100`: opening a log of a hundred
+ * segments beside one of two.
  */
 import { closeSync, existsSync, fsyncSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -29,6 +33,7 @@ import {
   type Streamed,
   Streamer,
 } from "./support/stream.ts";
+import { measureReading, READ_CASES, readingBytes } from "./support/wal_read.ts";
 
 const MIB = 1 << 20;
 const SEGMENT_BYTES = 64 * MIB;
@@ -50,7 +55,7 @@ const CASES = [
 ] as const;
 type StreamCase = (typeof CASES)[number];
 const APPEND_CLI = "append-cli";
-const NAMES = [...CASES.map(({ name }) => name), APPEND_CLI];
+const NAMES = [...CASES.map(({ name }) => name), APPEND_CLI, ...READ_CASES];
 
 const { values: options } = parseArgs({
   options: {
@@ -60,6 +65,8 @@ const { values: options } = parseArgs({
     rounds: { type: "string", default: "5" },
     seconds: { type: "string", default: "2" },
     "input-mib": { type: "string", default: "2048" },
+    // Of the records that are read back.
+    "read-mib": { type: "string", default: "512" },
   },
 });
 const wanted = new Set(options.case);
@@ -69,19 +76,27 @@ for (const name of wanted) {
 const rounds = Number(options.rounds);
 const seconds = Number(options.seconds);
 const inputBytes = Number(options["input-mib"]) * MIB;
+const readBytes = Number(options["read-mib"]) * MIB;
 const runtime = host().name;
 const cli = join(import.meta.dirname!, "../cli.ts");
 
+const reading = READ_CASES.filter((name) => wanted.has(name));
+const streaming = wanted.size > reading.length;
+
 using scratch = new Scratch(
   options.dir,
-  2 * FIO_FILE_BYTES + 4 * SEGMENT_BYTES + (wanted.has(APPEND_CLI) ? 2.5 * inputBytes : 0),
+  (streaming ? 2 * FIO_FILE_BYTES + 4 * SEGMENT_BYTES : 0) +
+    (wanted.has(APPEND_CLI) ? 2.5 * inputBytes : 0) +
+    (reading.length > 0 ? readingBytes(readBytes) : 0),
 );
 const fioFile = scratch.join("fio");
-await fill(fioFile, FIO_FILE_BYTES);
+if (streaming) await fill(fioFile, FIO_FILE_BYTES);
 for (const one of CASES) {
   const withCli = one.name === "stream-1m" && wanted.has(APPEND_CLI);
   if (wanted.has(one.name) || withCli) await stream(one, wanted.has(one.name), withCli);
 }
+
+if (reading.length > 0) await measureReading(reading, scratch.path, rounds, readBytes);
 
 /** Measures one frame size and, when `withCli`, the command line beside it. */
 async function stream(one: StreamCase, withFio: boolean, withCli: boolean): Promise<void> {
