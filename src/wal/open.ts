@@ -231,7 +231,14 @@ export function* openLog(
       // A clean end is written on; anything else never again.
       yield* meta.update({ epoch: known.epoch + 1, sealed: false, sealedLsn: tail.lastLsn });
       if (calibrate) {
-        ({ direct, reason } = yield* calibrateMode(disk, lock, directory, segments, buffers));
+        ({ direct, reason } = yield* calibrateMode(
+          disk,
+          lock,
+          directory,
+          segments,
+          buffers,
+          deadlineMicros,
+        ));
         plan.direct = direct;
         if (tailFile.options.direct !== direct) {
           // Both are locked by the description that writes.
@@ -249,7 +256,14 @@ export function* openLog(
     } else {
       yield* meta.update({ epoch: known.epoch + 1, sealed: false });
       if (calibrate) {
-        ({ direct, reason } = yield* calibrateMode(disk, lock, directory, segments, buffers));
+        ({ direct, reason } = yield* calibrateMode(
+          disk,
+          lock,
+          directory,
+          segments,
+          buffers,
+          deadlineMicros,
+        ));
         plan.direct = direct;
       }
     }
@@ -429,6 +443,7 @@ function* calibrateMode(
   directory: string,
   segments: Segments,
   buffers: LogBuffers,
+  deadlineMicros: number,
 ): Task<Mode> {
   const { commitUnitBytes, segmentBytes } = segments.plan;
   const { frames, scratch } = buffers;
@@ -444,7 +459,15 @@ function* calibrateMode(
   let reason: string;
   try {
     const frameBytes = frames[0].length;
-    const samples = yield* measure(disk, path, segmentBytes, commitUnitBytes, frameBytes, frames);
+    const samples = yield* measure(
+      disk,
+      path,
+      segmentBytes,
+      commitUnitBytes,
+      frameBytes,
+      frames,
+      deadlineMicros,
+    );
     mode = decide(samples);
     reason = samples.length > 0
       ? `measured: ${inWords(samples)}`
