@@ -76,6 +76,7 @@ export interface OpenedLog {
   readonly chain: number;
   readonly direct: boolean;
   readonly modeReason: string;
+  readonly preallocation: Readonly<Preallocation>;
   readonly recovery: WalRecovery;
 }
 
@@ -169,6 +170,7 @@ export function* openLog(
           `this device: raise it, or lower commit.maxBytes`,
       );
     }
+    const preallocation = yield* judgePreallocation(disk, lock, directory, settings);
     const plan: SegmentPlan = {
       directory,
       segmentBytes: Math.ceil(settings.segmentBytes / unit) * unit,
@@ -177,6 +179,7 @@ export function* openLog(
       direct,
       preallocate: settings.preallocate !== false,
       reserve: settings.preallocate === "reserve" && io.reservedDsync,
+      reserved: preallocation.reserved,
     };
     segments = new Segments(disk, meta, plan, buffers.header, buffers.zero, buffers.scratch);
     requireSegments(directory, sequences, known);
@@ -249,7 +252,7 @@ export function* openLog(
       }
       const same = tail.state === "clean" && scan.header.commitUnitBytes === unit &&
         scan.header.windowBytes >= plan.windowBytes;
-      if (same) {
+      if (same && (yield* canRefill(segments, tailFile, tail.offset))) {
         segments.resume(tailFile, scan.header, tail.offset);
         tailFile = undefined;
       }
@@ -291,6 +294,7 @@ export function* openLog(
       chain,
       direct,
       modeReason: reason,
+      preallocation,
       recovery: {
         tail: tail?.state ?? "clean",
         lastLsn,
@@ -329,6 +333,50 @@ export function* syncAncestors(disk: Disk, directory: string): Task<void> {
     // file system without such a sync. A device that fails is none of these.
     const code = (error as { code?: string }).code;
     if (!["EACCES", "EPERM", "EPERMISSION", "EINVAL", "ENOENT"].includes(code ?? "")) throw error;
+  }
+}
+
+/** Whether what a file has been given stays its own, and why so. */
+interface Preallocation {
+  reserved: boolean;
+  reason: string;
+}
+
+/** File systems that overwrite in place. XFS not where a copy shares its blocks (cp --reflink). */
+const IN_PLACE = ["ext4", "xfs", "tmpfs"];
+
+/** Overwriting in place has to be asked for on some file systems, and cannot be had on others. */
+function* judgePreallocation(
+  disk: Disk,
+  lock: IoFile,
+  directory: string,
+  settings: WalSettings,
+): Task<Preallocation> {
+  const { type } = disk.io.statFs(lock);
+  if (settings.preallocate === false) return { reserved: false, reason: "not asked for" };
+  if (IN_PLACE.includes(type)) return { reserved: true, reason: `${type} overwrites in place` };
+  if (type !== "btrfs") {
+    return { reserved: false, reason: `${type} is not known to overwrite in place` };
+  }
+  // Every file that the log makes is asked for the same.
+  const path = joinPath(directory, `PROBE${TEMPORARY_SUFFIX}`);
+  const file = yield* disk.open(path, { write: true, create: true, truncate: true });
+  const res = disk.io.noCopyOnWrite(file);
+  yield* disk.close(file);
+  yield* disk.remove(path);
+  return res === 1
+    ? { reserved: true, reason: "btrfs overwrites files in place that are marked so (NOCOW)" }
+    : { reserved: false, reason: "btrfs copies on write, and does not mark files otherwise here" };
+}
+
+/** Fills the holes of a segment; false when there is no space: then another one has to be made. */
+function* canRefill(segments: Segments, file: IoFile, from: number): Task<boolean> {
+  try {
+    yield* segments.refill(file, from);
+    return true;
+  } catch (error) {
+    if (isNoSpace(error)) return false;
+    throw error;
   }
 }
 

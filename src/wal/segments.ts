@@ -36,6 +36,8 @@ export interface SegmentPlan {
   readonly preallocate: boolean;
   /** Blocks that are reserved need not be zeroed. */
   readonly reserve: boolean;
+  /** Blocks that a file has stay its own: overwriting needs no space. */
+  readonly reserved: boolean;
 }
 
 /** A segment that frames go to. `file` is locked, open for writing, and owned by `Segments`. */
@@ -138,6 +140,8 @@ export class Segments implements Pins {
   retentionFailure: Error | undefined;
   /** Segments that were begun, fresh files that were made, and older ones that were used again. */
   begun = 0;
+  /** Segments of an earlier opening whose holes were filled. */
+  refilled = 0;
   created = 0;
   recycled = 0;
   /** Why the last attempt at a spare failed, and how many did. */
@@ -333,9 +337,10 @@ export class Segments implements Pins {
   *#isReusable(path: string): Task<boolean> {
     if (!this.plan.preallocate) return false;
     const stat = yield* this.#disk.stat(path);
-    // A file with holes (a sparse copy) would allocate while it is written.
-    return stat.isFile && stat.size === this.plan.segmentBytes &&
-      (stat.allocatedBytes === 0 || stat.allocatedBytes >= stat.size);
+    if (!stat.isFile || stat.size !== this.plan.segmentBytes) return false;
+    // A file with holes (a sparse copy) would allocate while it is written. Where overwriting allocates
+    // in any case, or zeros are not stored, the number says nothing.
+    return !this.plan.reserved || stat.allocatedBytes >= stat.size;
   }
 
   /** A fresh file under a temporary name: zeroed, synced, renamed, directory synced. */
@@ -355,7 +360,7 @@ export class Segments implements Pins {
         yield* this.#disk.allocate(file, 0, size);
         // Where nothing could be reserved the file is still empty.
         const reserved = this.plan.reserve && (yield* this.#disk.stat(file)).size === size;
-        if (!reserved) yield* this.#zero(file, size);
+        if (!reserved) yield* this.#zero(file, 0, size);
       }
       yield* this.#disk.fsync(file);
       open = false;
@@ -374,10 +379,25 @@ export class Segments implements Pins {
     }
   }
 
-  *#zero(file: IoFile, size: number): Task<void> {
+  /**
+   * Fills the holes of a segment that was closed before, behind its last frame at `from`: a sparse copy
+   * has no blocks where zeros were. Frames would find out too late that there is no space.
+   */
+  *refill(file: IoFile, from: number): Task<void> {
+    const { plan } = this;
+    if (!plan.preallocate || !plan.reserved) return;
+    const stat = yield* this.#disk.stat(file);
+    if (stat.allocatedBytes >= stat.size) return;
+    yield* this.#disk.allocate(file, from, stat.size - from);
+    if (!plan.reserve) yield* this.#zero(file, from, stat.size);
+    yield* this.#disk.fsync(file);
+    this.refilled++;
+  }
+
+  *#zero(file: IoFile, from: number, size: number): Task<void> {
     const zeros = this.#zeroBuffer;
     const unit = this.plan.direct ? this.plan.commitUnitBytes : 1;
-    for (let offset = 0; offset < size && !this.#closed;) {
+    for (let offset = from; offset < size && !this.#closed;) {
       const length = Math.min(zeros.length, size - offset);
       yield* this.#disk.write(file, zeros, 0, length, offset, 0, unit);
       offset += length;

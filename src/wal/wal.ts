@@ -69,12 +69,20 @@ export interface WalStats {
   readonly registered: boolean;
   /** As {@linkcode Wal.durability}. */
   readonly durability: "verified" | "unverified";
+  /**
+   * `reserved`: segments have their space before they are written, so that a full disk is back-pressure
+   * on an undamaged log. `none`: a write in the middle of a segment can find no space, and poisons.
+   */
+  readonly preallocation: "reserved" | "none";
+  readonly preallocationReason: string;
   /** Segments that are kept, and those that were begun since the log was opened. */
   readonly segments: number;
   readonly segmentsBegun: number;
   /** Files for them that were made, and older ones that were used again. */
   readonly segmentsCreated: number;
   readonly segmentsRecycled: number;
+  /** Files from before whose holes were filled when the log was opened: sparse copies. */
+  readonly segmentsRefilled: number;
   /** Whether there is a segment to write to. Not while the disk has been full since the log was opened. */
   readonly segmentReady: boolean;
   /** Whether the next one is ready too. */
@@ -648,7 +656,7 @@ export class Wal extends EventTarget implements AsyncDisposable {
   stats(): WalStats {
     const writer = this.#writer;
     const { counters } = writer;
-    const { segments, direct, modeReason } = this.#log;
+    const { segments, direct, modeReason, preallocation } = this.#log;
     const bytes = writer.appendedBytes;
     const writtenBytes = counters.diskBytes + this.#disk.bytesWritten;
     return {
@@ -671,10 +679,13 @@ export class Wal extends EventTarget implements AsyncDisposable {
       backend: this.#io.backend,
       registered: this.#io.registered,
       durability: this.durability,
+      preallocation: preallocation.reserved ? "reserved" : "none",
+      preallocationReason: preallocation.reason,
       segments: segments.kept.length,
       segmentsBegun: segments.begun,
       segmentsCreated: segments.created,
       segmentsRecycled: segments.recycled,
+      segmentsRefilled: segments.refilled,
       segmentReady: segments.active !== undefined,
       spareReady: segments.spareReady,
       spareFailures: segments.failures,

@@ -8,13 +8,16 @@ import { test } from "node:test";
 import type { Io } from "../../src/io/io.ts";
 import { crc32c } from "../../src/io/crc32c.ts";
 import { MemoryIo } from "../../src/io/memory.ts";
+import { Pump } from "../../src/io/pump.ts";
 import { joinCrc, reseedCrc, zerosCrc } from "../../src/wal/crc_join.ts";
+import { Disk } from "../../src/wal/disk.ts";
 import { WalCorruptionError, WalFullError, WalOptionsError } from "../../src/wal/errors.ts";
 import { type ClosedSegment, POOL_MAX } from "../../src/wal/segments.ts";
 import { Wal } from "../../src/wal/wal.ts";
 import { readFile, records, SMALL, writeFile } from "./support.ts";
 
 const PATH = "/log";
+const BLOCK = 4096;
 const FIRST = "0000000000000001.wal";
 
 function segmentFiles(io: Io): string[] {
@@ -260,4 +263,107 @@ test("pages of 64 KiB: units as large, a whole life of a log, either copy of a h
     await last.close();
   }
   crashed[Symbol.dispose]();
+});
+
+/** Makes every block of zeros a hole, as a sparse copy does. */
+async function makeSparse(io: Io, path: string): Promise<void> {
+  const bytes = await readFile(io, path);
+  const client = io.client("sparse");
+  const disk = new Disk(new Pump(client));
+  const buffer = client.acquireBuffer(BLOCK)!;
+  await disk.pump.run((function* () {
+    const file = yield* disk.open(path, { write: true, create: true, truncate: true });
+    yield* disk.truncate(file, bytes.length);
+    for (let at = 0; at < bytes.length; at += BLOCK) {
+      const block = bytes.subarray(at, at + BLOCK);
+      if (block.every((byte) => byte === 0)) continue;
+      buffer.bytes.set(block);
+      yield* disk.write(file, buffer, 0, block.length, at, 0);
+    }
+    yield* disk.fsync(file);
+    yield* disk.close(file);
+  })());
+  client.releaseBuffer(buffer);
+  client[Symbol.dispose]();
+}
+
+async function allocatedBytes(io: Io, path: string): Promise<number> {
+  const client = io.client("stat");
+  const disk = new Disk(new Pump(client));
+  const stat = await disk.pump.run(disk.stat(path));
+  client[Symbol.dispose]();
+  return stat.allocatedBytes;
+}
+
+for (const mode of ["direct", "buffered"] as const) {
+  test(`${mode}: holes of a sparse copy are filled at opening, before a frame needs them`, async () => {
+    const io = MemoryIo.create({ seed: 13, arenaBytes: 2 << 20 });
+    const bytes = SMALL.segmentBytes!;
+    const wal = await Wal.open(PATH, { ...SMALL, mode, io });
+    for (let i = 1; i <= 3; i++) await wal.durable(wal.append(`record ${i}`));
+    await untilTrue(() => wal.stats().spareReady);
+    assert.deepEqual([wal.stats().preallocation, wal.stats().segmentsRefilled], ["reserved", 0]);
+    await wal.close();
+    assert.equal(segmentFiles(io).length, 2);
+    for (const name of segmentFiles(io)) {
+      await makeSparse(io, `${PATH}/${name}`);
+      assert.ok(await allocatedBytes(io, `${PATH}/${name}`) < bytes);
+    }
+    const again = await Wal.open(PATH, { ...SMALL, mode, io });
+    assert.equal(again.stats().segmentsRefilled, 1);
+    assert.equal([...(await records(again)).values()].join(), "record 1,record 2,record 3");
+    await untilTrue(() => again.stats().spareReady);
+    for (const name of segmentFiles(io)) {
+      assert.equal(await allocatedBytes(io, `${PATH}/${name}`), bytes, name);
+    }
+    // A disk that is full now says so, and nothing is poisoned.
+    const fault = io.fail({ operation: "allocate", errno: 28, persistent: true });
+    while (again.tryAppend("x".repeat(4000)) !== undefined) {
+      await new Promise((resolve) => setTimeout(resolve, 0));
+    }
+    await untilTrue(() => again.stats().spareFailures > 0);
+    assert.equal(again.poisoned, undefined);
+    fault.cancel();
+    await again.ready();
+    await again.close();
+    io[Symbol.dispose]();
+  });
+}
+
+test("no space to fill the holes: the log opens all the same, and waits for space", async () => {
+  const io = MemoryIo.create({ seed: 14, arenaBytes: 2 << 20 });
+  const wal = await Wal.open(PATH, { ...SMALL, mode: "direct", io });
+  await wal.durable(wal.append("kept"));
+  await wal.close();
+  for (const name of segmentFiles(io)) await makeSparse(io, `${PATH}/${name}`);
+  const fault = io.fail({ operation: "allocate", errno: 28, persistent: true });
+  const full = await Wal.open(PATH, { ...SMALL, mode: "direct", io });
+  assert.deepEqual([full.stats().segmentReady, full.stats().segmentsRefilled], [false, 0]);
+  assert.deepEqual([...(await records(full)).values()], ["kept"]);
+  fault.cancel();
+  await full.durable(full.append("later"));
+  assert.deepEqual([...(await records(full)).values()], ["kept", "later"]);
+  await full.close();
+  io[Symbol.dispose]();
+});
+
+test("what preallocation promises depends on the file system, and on what was asked for", async () => {
+  const rows = [
+    ["ext4", true, "reserved", /overwrites in place/],
+    ["xfs", "reserve", "reserved", /overwrites in place/],
+    ["btrfs", true, "reserved", /NOCOW/],
+    ["zfs", true, "none", /zfs is not known/],
+    ["bcachefs", true, "none", /bcachefs is not known/],
+    ["ext4", false, "none", /not asked for/],
+  ] as const;
+  for (const [fileSystem, preallocate, claim, reason] of rows) {
+    const io = MemoryIo.create({ seed: 15, arenaBytes: 2 << 20, fileSystem });
+    const wal = await Wal.open(PATH, { ...SMALL, io, preallocate });
+    const { preallocation, preallocationReason } = wal.stats();
+    assert.equal(preallocation, claim, fileSystem);
+    assert.match(preallocationReason, reason);
+    assert.ok(!io.listDirectory(PATH).some(({ name }) => name.startsWith("PROBE")));
+    await wal.close();
+    io[Symbol.dispose]();
+  }
 });
