@@ -498,13 +498,14 @@ function* calibrateMode(
   const machine = yield* machineOf(disk, lock);
   let path: string;
   try {
-    path = yield* segments.provideSpare();
+    path = yield* segments.lendSpare();
   } catch (error) {
     if (!isNoSpace(error)) throw error;
     return { direct: false, reason: "there is no space to measure what is quicker" };
   }
   let mode: "direct" | "buffered" = "buffered";
   let reason: string;
+  let whole = true;
   try {
     const frameBytes = frames[0].length;
     const samples = yield* measure(
@@ -523,8 +524,9 @@ function* calibrateMode(
   } catch (error) {
     if (!(error instanceof IoError)) throw error;
     reason = `what is quicker could not be measured: ${error.message}`;
-    yield* segments.withdrawSpare();
+    whole = false;
   }
+  yield* segments.putSpare(path, whole);
   try {
     yield* writeCalibration(disk, directory, { machine, mode, reason }, scratch);
   } catch (error) {

@@ -287,19 +287,28 @@ export class Segments implements Pins {
     this.failure = undefined;
   }
 
-  /** Makes the file of the next spare and gives its path; {@linkcode prepareSpare} will take it. */
-  *provideSpare(): Task<string> {
-    const sequence = yield* this.#provideSpare();
-    this.#pool.push(sequence);
-    return this.path(sequence);
+  /**
+   * Makes the file of the next spare and gives its path, a temporary one: writes of a process that is
+   * killed meanwhile may land late, in a file that the next opening then has removed. {@linkcode putSpare}
+   * ends it.
+   */
+  *lendSpare(): Task<string> {
+    const path = this.path(yield* this.#provideSpare());
+    const temporary = path + TEMPORARY_SUFFIX;
+    yield* this.#disk.rename(path, temporary);
+    return temporary;
   }
 
-  /** Removes what {@linkcode provideSpare} gave, when a write to it has failed. */
-  *withdrawSpare(): Task<void> {
-    const sequence = this.#pool.pop()!;
-    try {
-      yield* this.#disk.remove(this.path(sequence));
-    } catch { /* another one is renamed over it */ }
+  /** Takes what {@linkcode lendSpare} gave for the next spare; or removes it, when a write to it failed. */
+  *putSpare(temporary: string, whole: boolean): Task<void> {
+    const sequence = this.#meta.meta.activated + 1;
+    if (!whole) {
+      yield* this.#disk.remove(temporary);
+      return;
+    }
+    yield* this.#disk.rename(temporary, this.path(sequence));
+    yield* this.#disk.syncDirectory(this.plan.directory);
+    this.#pool.push(sequence);
   }
 
   /** Finds or makes the file of the next spare, under its name; gives its sequence. */

@@ -60,10 +60,10 @@ test("no write of a measurement begins after 20 ms; a device that slow is writte
   for (const [latencyMicros, measured] of [[1000, true], [30_000, false]] as const) {
     const io = machine({ latencyMicros, history: true });
     const { mode, modeReason } = await visit(io);
-    const times = io.history.filter((line) => / write .*0001\.wal /.test(line))
+    const times = io.history.filter((line) => / write .*0001\.wal\.tmp /.test(line))
       .map((line) => Number(line.split(" ")[0]) - latencyMicros);
-    // The zeros come first, in one piece; then what is measured; the header and the record last.
-    const measuring = times.slice(1, -2);
+    // The zeros come first, in one piece; then what is measured.
+    const measuring = times.slice(1);
     assert.ok(measuring.at(-1)! - measuring[0] <= CALIBRATION_MICROS_MAX + 16 * latencyMicros / 10);
     if (measured) assert.match(modeReason, /^measured/);
     else {assert.deepEqual([mode, modeReason], [
@@ -73,7 +73,7 @@ test("no write of a measurement begins after 20 ms; a device that slow is writte
     // That, too, is a result: it is not tried at every opening.
     const before = io.history.length;
     assert.equal((await visit(io)).mode, mode);
-    const again = io.history.slice(before).filter((line) => / write .*\.wal /.test(line));
+    const again = io.history.slice(before).filter((line) => / write .*0001\.wal/.test(line));
     assert.ok(again.length <= 1, again.join("\n"));
     io[Symbol.dispose]();
   }
@@ -151,10 +151,10 @@ test("what is stored cannot be read: it is measured once more", async () => {
 
 test("measuring fails: buffered, the spare is removed, the log is whole", async () => {
   const failures = [
-    { operation: "write", path: /0001\.wal$/, nth: 1, errno: 5 },
-    { operation: "write", path: /0001\.wal$/, nth: 5, errno: 28 },
-    { operation: "fdatasync", path: /0001\.wal$/, nth: 1, errno: 5 },
-    { operation: "open", path: /0001\.wal$/, nth: 1, errno: 22 },
+    { operation: "write", path: /0001\.wal\.tmp$/, nth: 2, errno: 5 },
+    { operation: "write", path: /0001\.wal\.tmp$/, nth: 6, errno: 28 },
+    { operation: "fdatasync", path: /0001\.wal\.tmp$/, nth: 1, errno: 5 },
+    { operation: "open", path: /0001\.wal\.tmp$/, nth: 2, errno: 22 },
   ] as const;
   for (const failure of failures) {
     const io = machine();
