@@ -9,12 +9,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { MemoryIo, type MemoryIoOptions } from "../../src/io/memory.ts";
+import { Prng } from "../../src/io/prng.ts";
 import { UringIo } from "../../src/io/uring.ts";
 import { CALIBRATION_MICROS_MAX, decide } from "../../src/wal/calibration.ts";
 import { WalOptionsError } from "../../src/wal/errors.ts";
 import type { WalOptions } from "../../src/wal/options.ts";
 import { Wal, type WalStats } from "../../src/wal/wal.ts";
-import { readFile, records, removeFile, SMALL, writeFile } from "./support.ts";
+import { appendOneByOne, readFile, records, removeFile, SMALL, writeFile } from "./support.ts";
 
 const PATH = "/log";
 const STORED = `${PATH}/CALIBRATION`;
@@ -210,4 +211,27 @@ test("a real disk: measured, stored, kept", async () => {
     io[Symbol.dispose]();
     rmSync(root, { recursive: true });
   }
+});
+
+test("killed while it measures: nothing lands on the records of the next opening", async () => {
+  let measured = 0;
+  for (let seed = 1; seed <= 80; seed++) {
+    const rng = new Prng(seed);
+    const io = MemoryIo.create({ seed, arenaBytes: 2 << 20, history: true });
+    const options = { ...SMALL, lockTimeoutMillis: 60_000 };
+    Wal.open("/log", { ...options, io }).catch(() => {});
+    for (let turns = rng.between(60, 200); turns > 0; turns--) {
+      io.poll();
+      await undefined;
+    }
+    if (io.history.some((line) => / write .*1\.wal /.test(line))) measured++;
+    const next = io.kill();
+    const wal = await Wal.open("/log", { ...options, io: next, mode: "direct" });
+    await appendOneByOne(wal, 10);
+    await wal.close();
+    const again = await Wal.open("/log", { ...options, io: next, mode: "direct" });
+    assert.deepEqual([again.recovery.tail, again.recovery.lastLsn], ["clean", 10], `seed ${seed}`);
+    await again.close();
+  }
+  assert.ok(measured > 10, `${measured} were measuring`);
 });
