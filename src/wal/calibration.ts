@@ -8,7 +8,7 @@
 
 import { DSYNC, type IoBuffer, IoError, type IoFile } from "../io/io.ts";
 import type { Task } from "../io/pump.ts";
-import { type Disk, EAGAIN, ENOENT, ioError, joinPath } from "./disk.ts";
+import { type Disk, ENOENT, joinPath } from "./disk.ts";
 import { CALIBRATION_NAME, TEMPORARY_SUFFIX } from "./format.ts";
 
 /** No write of a calibration begins later than this after its first one. */
@@ -138,26 +138,6 @@ export function inWords(samples: readonly Sample[]): string {
 }
 
 /**
- * Opens a file, and locks the description that is written: when this process is killed, who comes next
- * knows by the lock that a burst of it may land yet, where records are by then.
- */
-function* openLocked(
-  disk: Disk,
-  path: string,
-  direct: boolean,
-  deadlineMicros: number,
-): Task<IoFile> {
-  const file = yield* disk.open(path, { write: true, direct });
-  try {
-    if (!(yield* disk.lock(file, deadlineMicros))) throw ioError(-EAGAIN, "lock", path);
-    return file;
-  } catch (error) {
-    yield* disk.close(file);
-    throw error;
-  }
-}
-
-/**
  * Writes zeros to the file at `path`, in both ways by turns, in frames of one commit unit and of
  * `frameBytes`. Sizes for which the time did not suffice are missing in what it gives. Borrows `buffers`.
  */
@@ -168,49 +148,54 @@ export function* measure(
   unitBytes: number,
   frameBytes: number,
   buffers: readonly IoBuffer[],
-  lockDeadlineMicros: number,
 ): Task<Sample[]> {
   const { io } = disk;
   const inFlight = Math.max(1, buffers.length - 1);
-  for (const { bytes } of buffers) bytes.fill(0);
-  const sizes = frameBytes > unitBytes ? [unitBytes, frameBytes] : [unitBytes];
-  const times = sizes.map(() => ({ direct: [] as number[], buffered: [] as number[] }));
-  const ways = ["direct", "buffered"] as const;
-  // Writes of a process that was killed may be on their way to the file.
-  yield* disk.close(yield* openLocked(disk, path, false, lockDeadlineMicros));
-  const deadline = io.now() + CALIBRATION_MICROS_MAX;
-  let offset = 0;
-  measuring: for (let round = 0; round < ROUNDS; round++) {
-    for (let i = 0; i < sizes.length; i++) {
-      const size = sizes[i];
-      const room = Math.max(1, Math.floor(Math.min(BURST_BYTES_MAX, fileBytes) / size));
-      const count = Math.min(inFlight, room);
-      for (const way of round % 2 === 0 ? ways : ways.toReversed()) {
-        if (offset + count * size > fileBytes) offset = 0;
-        if (io.now() >= deadline) break measuring;
-        const file = yield* openLocked(disk, path, way === "direct", lockDeadlineMicros);
-        try {
-          const before = io.now();
-          yield* burst(disk, file, buffers, size, count, offset, unitBytes);
-          times[i][way].push((io.now() - before) / count);
-        } finally {
-          yield* disk.close(file);
+  const direct = yield* disk.open(path, { write: true, direct: true });
+  try {
+    const buffered = yield* disk.open(path, { write: true });
+    try {
+      for (const { bytes } of buffers) bytes.fill(0);
+      const sizes = frameBytes > unitBytes ? [unitBytes, frameBytes] : [unitBytes];
+      const times = sizes.map(() => ({ direct: [] as number[], buffered: [] as number[] }));
+      const ways = [{ name: "direct", file: direct }, {
+        name: "buffered",
+        file: buffered,
+      }] as const;
+      const deadline = io.now() + CALIBRATION_MICROS_MAX;
+      let offset = 0;
+      measuring: for (let round = 0; round < ROUNDS; round++) {
+        for (let i = 0; i < sizes.length; i++) {
+          const size = sizes[i];
+          const room = Math.max(1, Math.floor(Math.min(BURST_BYTES_MAX, fileBytes) / size));
+          const count = Math.min(inFlight, room);
+          for (const { name, file } of round % 2 === 0 ? ways : ways.toReversed()) {
+            if (offset + count * size > fileBytes) offset = 0;
+            const before = io.now();
+            if (before >= deadline) break measuring;
+            yield* burst(disk, file, buffers, size, count, offset, unitBytes);
+            times[i][name].push((io.now() - before) / count);
+            offset += count * size;
+          }
         }
-        offset += count * size;
       }
+      const samples: Sample[] = [];
+      sizes.forEach((size, i) => {
+        const { direct, buffered } = times[i];
+        if (direct.length === 0 || buffered.length === 0) return;
+        samples.push({
+          frameBytes: size,
+          directMicros: median(direct),
+          bufferedMicros: median(buffered),
+        });
+      });
+      return samples;
+    } finally {
+      yield* disk.close(buffered);
     }
+  } finally {
+    yield* disk.close(direct);
   }
-  const samples: Sample[] = [];
-  sizes.forEach((size, i) => {
-    const { direct, buffered } = times[i];
-    if (direct.length === 0 || buffered.length === 0) return;
-    samples.push({
-      frameBytes: size,
-      directMicros: median(direct),
-      bufferedMicros: median(buffered),
-    });
-  });
-  return samples;
 }
 
 /** As the log would write `count` frames at once, until all of them are durable. */

@@ -234,14 +234,7 @@ export function* openLog(
       // A clean end is written on; anything else never again.
       yield* meta.update({ epoch: known.epoch + 1, sealed: false, sealedLsn: tail.lastLsn });
       if (calibrate) {
-        ({ direct, reason } = yield* calibrateMode(
-          disk,
-          lock,
-          directory,
-          segments,
-          buffers,
-          deadlineMicros,
-        ));
+        ({ direct, reason } = yield* calibrateMode(disk, lock, directory, segments, buffers));
         plan.direct = direct;
         if (tailFile.options.direct !== direct) {
           // Both are locked by the description that writes.
@@ -259,14 +252,7 @@ export function* openLog(
     } else {
       yield* meta.update({ epoch: known.epoch + 1, sealed: false });
       if (calibrate) {
-        ({ direct, reason } = yield* calibrateMode(
-          disk,
-          lock,
-          directory,
-          segments,
-          buffers,
-          deadlineMicros,
-        ));
+        ({ direct, reason } = yield* calibrateMode(disk, lock, directory, segments, buffers));
         plan.direct = direct;
       }
     }
@@ -491,7 +477,6 @@ function* calibrateMode(
   directory: string,
   segments: Segments,
   buffers: LogBuffers,
-  deadlineMicros: number,
 ): Task<Mode> {
   const { commitUnitBytes, segmentBytes } = segments.plan;
   const { frames, scratch } = buffers;
@@ -508,15 +493,7 @@ function* calibrateMode(
   let whole = true;
   try {
     const frameBytes = frames[0].length;
-    const samples = yield* measure(
-      disk,
-      path,
-      segmentBytes,
-      commitUnitBytes,
-      frameBytes,
-      frames,
-      deadlineMicros,
-    );
+    const samples = yield* measure(disk, path, segmentBytes, commitUnitBytes, frameBytes, frames);
     mode = decide(samples);
     reason = samples.length > 0
       ? `measured: ${inWords(samples)}`
