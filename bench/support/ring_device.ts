@@ -11,7 +11,7 @@ import { readFileSync } from "node:fs";
 import process from "node:process";
 import { OPEN_FLAG, type RegisteredBuffer, Ring, type RingFile } from "../../ring.ts";
 import { host } from "../../src/host/host.ts";
-import { fill, type Pattern, transfer, type Transferred } from "./fio.ts";
+import { fill, type Pattern, SUBMIT_BATCH, transfer, type Transferred } from "./fio.ts";
 import { median, report } from "./report.ts";
 
 const KIB = 1 << 10;
@@ -107,16 +107,12 @@ class Ours implements Disposable {
           const index = userData[i];
           if (write) ring.prepWriteFixed(file, buffers[index], 0, blockBytes, offset, index);
           else ring.prepReadFixed(file, buffers[index], 0, blockBytes, offset, index);
+          if (ring.staged === SUBMIT_BATCH) ring.submit();
         }
         free = 0;
       }
-      // As fio does: what was freed goes out at once, and it waits only where nothing has come meanwhile.
-      ring.submit();
-      let count = ring.reap();
-      if (count === 0) {
-        ring.submitAndWait(1);
-        count = ring.reap();
-      }
+      ring.submitAndWait(1);
+      const count = ring.reap();
       for (let i = 0; i < count; i++) {
         if (res[i] !== blockBytes) throw new Error(`a transfer gave ${res[i]}`);
       }
