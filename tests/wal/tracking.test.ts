@@ -119,3 +119,51 @@ test("tracker: what fails is reported for the appends that it is about", async (
   await wal.close();
   io[Symbol.dispose]();
 });
+
+test("group commit by time and by size: a record waits for company, a full frame does not", async () => {
+  const io = MemoryIo.create({ seed: 3, arenaBytes: ARENA_BYTES });
+  const sleep = (micros: number) => new Promise<void>((resolve) => io.after(micros, resolve));
+  const commit = { maxBytes: 8192, maxInFlight: 3, maxDelayMicros: 700 };
+  const wal = await Wal.open("/group", { ...SMALL, io, mode: "direct", commit });
+  const start = io.now();
+  for (let i = 0; i < 3; i++) {
+    wal.append("company");
+    await sleep(100);
+  }
+  assert.equal(wal.stats().frames, 0, "700 microseconds are not over");
+  await wal.durable(3);
+  assert.ok(io.now() - start >= 700);
+  assert.equal(wal.stats().frames, 1);
+  assert.ok(wal.stats().latencyMicros.least >= 700, "from the first of them on");
+  wal.append("f".repeat(5000));
+  wal.append("g".repeat(5000));
+  assert.equal(wal.stats().frames, 2, "the first one is full");
+  const before = io.now();
+  wal.submitPending();
+  await wal.durable(5);
+  assert.ok(io.now() - before < 700 + 2000 && wal.stats().frames === 3);
+  await wal.close();
+  io[Symbol.dispose]();
+});
+
+for (const mode of ["direct", "buffered"] as const) {
+  test(`${mode}: a failed ${mode === "direct" ? "write" : "sync"} reaches every append that it covers`, async () => {
+    const io = MemoryIo.create({ seed: 4, arenaBytes: ARENA_BYTES });
+    const wal = await Wal.open("/covers", { ...SMALL, io, mode, idleMarkMillis: Infinity });
+    await wal.durable(wal.append("before"));
+    const operation = mode === "direct" ? "write" : "fdatasync";
+    io.fail({ operation, path: /\.wal$/, errno: 5 });
+    const waits = [1, 2, 3].map(() => wal.durable(wal.append("covered")));
+    const flushed = wal.flush();
+    for (const wait of [...waits, flushed]) {
+      await assert.rejects(wait, (error: WalPoisonedError) => {
+        assert.equal((error.cause as { code: string }).code, "EIO");
+        return error instanceof WalPoisonedError;
+      });
+    }
+    assert.equal(wal.durableLsn, 1);
+    assert.throws(() => wal.append("after"), WalPoisonedError);
+    await wal.close();
+    io[Symbol.dispose]();
+  });
+}
