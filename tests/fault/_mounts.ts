@@ -24,6 +24,7 @@ export type Mountable = FileSystem | "tmpfs";
 /** The smallest image that its mkfs takes, or close to it; of a tmpfs its size. */
 const MEGABYTES_MIN: Record<Mountable, number> = { ext4: 8, xfs: 320, btrfs: 128, tmpfs: 1 };
 
+const MOUNT_TRIES = 5;
 const UNMOUNT_TRIES = 400;
 const UNMOUNT_PAUSE_MILLIS = 25;
 
@@ -82,9 +83,17 @@ export class ImageMount implements Disposable {
     run(`mkfs.${fileSystem}`, ...quiet, ...mkfs, this.image);
   }
 
+  /** Again and again for a moment: others may take the loop device between finding it and using it. */
   mount(): void {
-    run("mount", ...this.#options, this.image, this.point);
-    this.#mounted = true;
+    for (let tries = 1; !this.#mounted; tries++) {
+      try {
+        run("mount", ...this.#options, this.image, this.point);
+        this.#mounted = true;
+      } catch (error) {
+        if (tries >= MOUNT_TRIES) throw error;
+        pause(UNMOUNT_PAUSE_MILLIS);
+      }
+    }
   }
 
   /** Waits until nobody has a file open there: what a killed process had in flight may hold one. */
