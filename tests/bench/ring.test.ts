@@ -65,7 +65,7 @@ test("beside the loop in C, and beside a wait that blocks", { skip: skipCompiler
 });
 
 test("beside fio", { skip: skipFio }, async () => {
-  const cases = ["iops-rand-read-8", "cpu-rand-read-8", "seq-write-128k"];
+  const cases = ["iops-rand-read-8", "seq-write-128k"];
   check(await bench(cases), cases);
 });
 
