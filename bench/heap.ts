@@ -22,7 +22,7 @@ import { run } from "./support/child.ts";
 import { canMeasure, liveBytes, withCollector } from "./support/heap.ts";
 import { report } from "./support/report.ts";
 import { Scratch } from "./support/scratch.ts";
-import { Streamer } from "./support/stream.ts";
+import { makeRecords, Streamer } from "./support/stream.ts";
 
 const BATCH = 32;
 const BLOCK_BYTES = 4096;
@@ -159,7 +159,7 @@ async function storage(path: string): Promise<void> {
 async function append(directory: string): Promise<void> {
   using io = openIo();
   await using wal = await Wal.open(directory, { io, segmentBytes: SEGMENT_BYTES });
-  const streamer = new Streamer(wal, SEGMENT_BYTES);
+  const streamer = new Streamer(wal, SEGMENT_BYTES, makeRecords());
   await streamer.warmUp();
   await measure("append", async (count) => {
     await streamer.append(count);

@@ -48,6 +48,30 @@ export async function overwriteDurably(
  */
 export const SUBMIT_BATCH = 8;
 
+/**
+ * Fills a new file with zeros, syncs it, and overwrites it durably, block by block: bytes a second of the
+ * file, in the time that both take.
+ */
+export async function fillAndOverwrite(
+  file: string,
+  bytes: number,
+  blockBytes: number,
+  depth: number,
+): Promise<number> {
+  const { stdout } = await runWell([
+    ...["fio", `--filename=${file}`, `--size=${bytes}`, "--rw=write", `--bs=${blockBytes}`],
+    ...[`--iodepth=${depth}`, "--ioengine=io_uring", "--fixedbufs=1", "--registerfiles=1"],
+    ...["--direct=1", "--output-format=json", "--name=zeros", "--zero_buffers", "--end_fsync=1"],
+    ...["--fallocate=none", "--name=overwrite", "--stonewall", "--sync=dsync", "--overwrite=1"],
+  ]);
+  let millis = 0;
+  for (const job of JSON.parse(stdout.slice(stdout.indexOf("{"))).jobs) {
+    if (job.error !== 0) throw new Error(`fio failed with error ${job.error}`);
+    millis += job.job_runtime;
+  }
+  return bytes / millis * 1000;
+}
+
 /** Transfers of one kind and size, so many in flight. */
 export interface Pattern {
   readonly write: boolean;

@@ -36,20 +36,32 @@ export function makeRecords(): Uint8Array[] {
   });
 }
 
+/** The same as text. */
+export function makeTexts(): string[] {
+  const decoder = new TextDecoder();
+  return makeRecords().map((record) => decoder.decode(record));
+}
+
 /** Streams to one open log, which stays the caller's. */
 export class Streamer {
   readonly #wal: Wal;
   readonly #segmentBytes: number;
-  readonly #records = makeRecords();
+  readonly #records: readonly (Uint8Array | string)[];
   #nextRecord = 0;
   #truncating = false;
   #failure: unknown;
   /** Bytes on disk at which the records before are removed. */
   #truncateAt = 0;
 
-  constructor(wal: Wal, segmentBytes: number) {
+  /**
+   * @param segmentBytes Of the log; Infinity: nothing is removed.
+   * @param records As {@linkcode makeRecords} or {@linkcode makeTexts} make them.
+   */
+  constructor(wal: Wal, segmentBytes: number, records: readonly (Uint8Array | string)[]) {
     this.#wal = wal;
     this.#segmentBytes = segmentBytes;
+    this.#records = records;
+    if (segmentBytes === Infinity) this.#truncateAt = Infinity;
   }
 
   /** Until every file that comes next was used before. */

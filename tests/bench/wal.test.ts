@@ -1,7 +1,6 @@
 /**
- * The cases of `./dev bench wal` that read: one short round, of which only that it is whole is looked at.
- * The scan in C follows docs/FORMAT.md by itself, so that both sides find the same records is looked at,
- * too, by the benchmark.
+ * `./dev bench wal` runs, and says what it found as one object a line. One short round of the quick
+ * cases: what it finds then means nothing, so only that it is whole is looked at.
  */
 import { strict as assert } from "node:assert";
 import { execFileSync } from "node:child_process";
@@ -14,33 +13,64 @@ import type { Result } from "../../bench/support/report.ts";
 import { ROOT, skipRing } from "../support/ring.ts";
 import { skipUnless } from "../support/skip.ts";
 
-function hasCompiler(): boolean {
+const BENCH = join(ROOT, "bench/wal.ts");
+
+function there(program: string): boolean {
   try {
-    execFileSync("gcc", ["--version"], { stdio: "ignore" });
-    return existsSync("/usr/include/stdio.h");
+    execFileSync(program, ["--version"], { stdio: "ignore" });
+    return true;
   } catch {
     return false;
   }
 }
 
-const skip = skipRing || skipUnless(hasCompiler(), "no C compiler: ./dev setup full");
+const skipCompiler = skipRing ||
+  skipUnless(there("gcc") && existsSync("/usr/include/stdio.h"), "no C compiler: ./dev setup full");
+const skipFio = skipRing || skipUnless(there("fio"), "no fio: ./dev setup full");
 
-test("reading a log back, beside a scan in C", { skip }, async () => {
+async function bench(cases: readonly string[]): Promise<Result[]> {
   const scratch = process.env.URING_SCRATCH;
   const { status, stdout, stderr } = await run([
-    ...underThisRuntime(join(ROOT, "bench/wal.ts")),
-    ...["--json", "--rounds", "1", "--read-mib", "8", "--case", "read", "--case", "read-c"],
+    ...underThisRuntime(BENCH),
+    ...["--json", "--rounds", "1", "--seconds", "0.05", "--log-mib", "16"],
+    ...cases.flatMap((name) => ["--case", name]),
     ...(scratch === undefined ? [] : ["--dir", scratch]),
   ]);
   // 1: a bar was missed, as one short round may.
   assert.ok(status === 0 || status === 1, stderr);
   assert.equal(stderr, "");
-  const results: Result[] = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
-  assert.deepEqual(results.map((result) => result.case), ["read", "read-c"]);
-  for (const { bench, value, referenceValue, ratio, holds } of results) {
-    assert.equal(bench, "wal");
-    assert.ok(value > 0 && referenceValue > 0);
-    assert.ok(Math.abs(ratio - value / referenceValue) < 1e-9);
-    assert.equal(typeof holds, "boolean");
+  return stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+}
+
+function check(results: readonly Result[], cases: readonly string[]): void {
+  assert.deepEqual(results.map((result) => result.case), cases);
+  for (const result of results) {
+    assert.equal(result.bench, "wal");
+    assert.equal(result.runtime, process.versions.bun === undefined ? "deno" : "bun");
+    assert.ok(result.value > 0, `${result.case}: ${result.value}`);
+    assert.ok(result.referenceValue > 0, `${result.case}: ${result.referenceValue}`);
+    assert.ok(Math.abs(result.ratio - result.value / result.referenceValue) < 1e-9);
+    assert.equal(typeof result.unit, "string");
+    assert.equal(typeof result.reference, "string");
+    assert.equal(typeof result.bar, "string");
+    assert.ok(
+      result.holds === null ? result.note !== undefined : typeof result.holds === "boolean",
+    );
   }
+}
+
+test("beside C", { skip: skipCompiler }, async () => {
+  const cases = ["read", "read-c", "scan", "open-100"];
+  check(await bench(cases), cases);
+});
+
+test("beside fio", { skip: skipFio }, async () => {
+  const cases = ["fresh-1m"];
+  check(await bench(cases), cases);
+});
+
+test("a case that there is not", { skip: skipRing }, async () => {
+  const { status, stderr } = await run([...underThisRuntime(BENCH), "--case", "stream-2m"]);
+  assert.notEqual(status, 0);
+  assert.match(stderr, /there is no case stream-2m: stream-64k, /);
 });
