@@ -4,15 +4,19 @@
  * - `stream-…`, `strings-1m`, `fresh-1m`, `append-cli`: how fast a log takes records, beside fio
  *   (`support/wal_stream.ts`).
  * - `read`, `read-c`, `scan`, `open-100`: reading it back, and opening it (`support/wal_read.ts`).
+ * - `appenders-K`: many that await every record, beside plain JavaScript (`support/wal_appenders.ts`).
+ * - `lag`, `latency`: time, at less than full load (`support/wal_time.ts`).
  */
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { Scratch } from "./support/scratch.ts";
+import { APPENDER_CASES, APPENDERS_ROOM, measureAppenders } from "./support/wal_appenders.ts";
 import { MIB, type WalBench } from "./support/wal_case.ts";
 import { measureReads, READ_CASES, readRoom } from "./support/wal_read.ts";
 import { measureStreams, STREAM_CASES, streamRoom } from "./support/wal_stream.ts";
+import { measureTimes, TIME_CASES, TIME_ROOM } from "./support/wal_time.ts";
 
-const NAMES = [...STREAM_CASES, ...READ_CASES];
+const NAMES = [...STREAM_CASES, ...READ_CASES, ...APPENDER_CASES, ...TIME_CASES];
 
 const { values: options } = parseArgs({
   options: {
@@ -34,11 +38,18 @@ for (const name of options.case) {
 const wanted = (names: readonly string[]) => names.filter((name) => options.case.includes(name));
 const streams = wanted(STREAM_CASES);
 const reads = wanted(READ_CASES);
+const appenders = wanted(APPENDER_CASES);
+const times = wanted(TIME_CASES);
 const inputBytes = Number(options["input-mib"]) * MIB;
 const logBytes = Number(options["log-mib"]) * MIB;
 
 {
-  const room = Math.max(streamRoom(streams, inputBytes), readRoom(reads, logBytes));
+  const room = Math.max(
+    streamRoom(streams, inputBytes),
+    readRoom(reads, logBytes),
+    appenders.length > 0 ? APPENDERS_ROOM : 0,
+    times.length > 0 ? TIME_ROOM : 0,
+  );
   using scratch = new Scratch(options.dir, room);
   const bench: WalBench = {
     scratch,
@@ -47,6 +58,8 @@ const logBytes = Number(options["log-mib"]) * MIB;
   };
   await measureStreams(bench, streams, inputBytes);
   await measureReads(bench, reads, logBytes);
+  await measureAppenders(bench, appenders);
+  await measureTimes(bench, times);
 }
 
 // A reader of the exit status learns whether every bar was held.

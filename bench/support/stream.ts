@@ -101,7 +101,7 @@ export class Streamer {
         next++;
       }
       if (!room) await wal.ready();
-      this.#truncateBehind();
+      this.truncateBehind();
     }
     this.#nextRecord = next;
     await wal.flush();
@@ -116,7 +116,9 @@ export class Streamer {
     };
   }
 
-  #truncateBehind(): void {
+  /** Removes what lies behind, as often as a segment's files need it to go round; throws what failed. */
+  truncateBehind(): void {
+    if (this.#failure !== undefined) throw this.#failure;
     if (this.#truncating) return;
     const { diskBytes, segments } = this.#wal.stats();
     if (segments < 2 || diskBytes < this.#truncateAt) return;

@@ -65,7 +65,12 @@ test("beside C", { skip: skipCompiler }, async () => {
 });
 
 test("beside fio", { skip: skipFio }, async () => {
-  const cases = ["fresh-1m"];
+  const cases = ["fresh-1m", "lag"];
+  check(await bench(cases), cases);
+});
+
+test("beside node:fs", { skip: skipRing }, async () => {
+  const cases = ["appenders-32", "latency"];
   check(await bench(cases), cases);
 });
 
