@@ -87,6 +87,9 @@ export const META_SLOT_STRIDE_BYTES = 65536;
 export const META_SLOT_BYTES = 4096;
 export const META_FILE_BYTES = META_SLOTS * META_SLOT_STRIDE_BYTES;
 
+/** Segments of one log, far more than a directory holds: who counts through them comes to an end. */
+const SEGMENTS_MAX = 1 << 24;
+
 const META_MAGIC = "URINGMET";
 const META_CRC = 12;
 const META_USED_BYTES = 128;
@@ -146,20 +149,25 @@ export function decodeMeta(slot: Uint8Array, crc32c: Crc32c): MetaSlot {
   if (crc32c(used) !== crc) return { damage: "the checksum of the slot is wrong" };
   const version = view.getUint32(8, true);
   if (version !== FORMAT_VERSION) return { version };
-  return {
-    meta: {
-      uuid: used.slice(16, 32),
-      counter: getUint64(view, 32),
-      epoch: view.getUint32(40, true),
-      sealed: view.getUint32(44, true) === 1,
-      activated: getUint64(view, 48),
-      lowWaterLsn: getUint64(view, 56),
-      lowWaterSequence: getUint64(view, 64),
-      sealedLsn: getUint64(view, 72),
-      sealedOffset: getUint64(view, 80),
-      sealedChain: view.getUint32(88, true),
-    },
+  const meta: Meta = {
+    uuid: used.slice(16, 32),
+    counter: getUint64(view, 32),
+    epoch: view.getUint32(40, true),
+    sealed: view.getUint32(44, true) === 1,
+    activated: getUint64(view, 48),
+    lowWaterLsn: getUint64(view, 56),
+    lowWaterSequence: getUint64(view, 64),
+    sealedLsn: getUint64(view, 72),
+    sealedOffset: getUint64(view, 80),
+    sealedChain: view.getUint32(88, true),
   };
+  const sound = meta.counter >= 0 && meta.activated >= 0 && meta.lowWaterLsn >= 1 &&
+    meta.lowWaterSequence >= 1 &&
+    (meta.activated === 0 || meta.lowWaterSequence <= meta.activated) &&
+    meta.activated - meta.lowWaterSequence < SEGMENTS_MAX && meta.sealedLsn >= 0 &&
+    meta.sealedOffset >= 0;
+  if (!sound) return { damage: "the slot has a good checksum and impossible numbers" };
+  return { meta };
 }
 
 // --- Segment header -------------------------------------------------------------------------

@@ -214,7 +214,9 @@ export function checkLink(before: SegmentEnd, header: SegmentHeader, path: strin
       `record ${before.nextLsn} cannot be read, and the next segment goes on with ${header.firstLsn}`,
     );
   }
-  if (before.nextLsn > header.firstLsn || header.previousChain !== before.chain) {
+  const follows = before.nextLsn === header.firstLsn &&
+    header.previousLsn === before.nextLsn - 1 && header.previousChain === before.chain;
+  if (!follows) {
     throw new WalCorruptionError(
       path,
       0,

@@ -9,6 +9,17 @@ import { RECORD_HEADER_BYTES } from "./format.ts";
 // A byte order mark is part of the record.
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
+/** Whether the lengths before the records of a frame add up to its payload. */
+export function lengthsAddUp(payload: Uint8Array, recordCount: number): boolean {
+  const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
+  let at = 0;
+  for (let i = 0; i < recordCount; i++) {
+    if (at + RECORD_HEADER_BYTES > payload.length) return false;
+    at += RECORD_HEADER_BYTES + view.getUint32(at, true);
+  }
+  return at === payload.length;
+}
+
 /**
  * Consecutive records: `firstLsn` and the ones after it, `length` in all.
  *

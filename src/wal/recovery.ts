@@ -66,7 +66,12 @@ export function* requireHeader(
   meta: Readonly<Meta>,
   sequence: number,
 ): Task<SegmentHeader> {
-  const copy = yield* loadHeader(disk, file, buffer);
+  const copy = yield* loadHeader(
+    disk,
+    file,
+    buffer,
+    (header) => header.sequence === sequence && sameLog(header.uuid, meta.uuid),
+  );
   if ("version" in copy) throw newerVersion(file.path, copy.version);
   if ("damage" in copy) throw new WalCorruptionError(file.path, 0, copy.damage);
   const header = copy.header;
@@ -124,7 +129,12 @@ export function* judgeSpare(
   directory: string,
   damagedOffset = 0,
 ): Task<void> {
-  const copy = yield* loadHeader(disk, file, buffer);
+  const copy = yield* loadHeader(
+    disk,
+    file,
+    buffer,
+    (header) => header.sequence === sequence && sameLog(header.uuid, meta.uuid),
+  );
   if ("version" in copy) throw newerVersion(file.path, copy.version);
   if ("damage" in copy) return;
   const header = copy.header;

@@ -15,7 +15,7 @@ import { LsnTooOldError, WalCorruptionError, WalMissingError } from "./errors.ts
 import { LOCK_NAME, type Meta, META_NAME, META_SLOT_BYTES, segmentName } from "./format.ts";
 import { type MetaReading, readMeta } from "./meta.ts";
 import { checkLink, LogReader, READER_BUFFER_BYTES, type ReadSource } from "./reader.ts";
-import type { RecordBatch } from "./records.ts";
+import { lengthsAddUp, type RecordBatch } from "./records.ts";
 import {
   exists,
   findTail,
@@ -234,6 +234,13 @@ export class WalView implements AsyncDisposable {
       const last = this.#damage ? Number.MAX_SAFE_INTEGER : this.#lastLsn;
       while (scan.nextLsn <= last || sequence < this.#meta.activated) {
         if (!(yield* scan.next())) break;
+        if (!lengthsAddUp(scan.payload, scan.frame.recordCount)) {
+          throw new WalCorruptionError(
+            path,
+            scan.frameOffset,
+            "the lengths of the records do not add up to the frame",
+          );
+        }
         progress(Math.min(scan.nextLsn - 1, last));
       }
       if (sequence === this.#meta.activated && scan.nextLsn <= this.#lastLsn) {
@@ -253,6 +260,8 @@ export class WalView implements AsyncDisposable {
   async *read(range: { from?: number; to?: number } = {}): AsyncGenerator<RecordBatch> {
     const from = range.from ?? this.firstLsn;
     if (from < this.firstLsn) throw new LsnTooOldError(from, this.firstLsn);
+    // META says that there is no segment, and there are.
+    if (this.#damage && this.#sequences.length === 0) throw this.#damage;
     const buffer = this.#io.acquireBuffer(READER_BUFFER_BYTES);
     if (!buffer) throw new RangeError(`reading needs ${READER_BUFFER_BYTES} bytes of the arena`);
     // With damage at the end the true last record is not known: read until it is met.
