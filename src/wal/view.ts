@@ -322,9 +322,10 @@ export class WalView implements AsyncDisposable {
   /** What is damaged, when that is what an error says; throws any other error. */
   #damageIn(error: unknown): WalCorruptionError {
     if (error instanceof WalCorruptionError) return error;
-    // A file that is missing was noticed before; a reader runs into it in its own way.
+    // A file that is missing was noticed before, perhaps as one of several; a reader runs into it in its own
+    // way.
     const missing = error instanceof IoError && error.code === "ENOENT";
-    if (missing && this.#damage?.file === error.path) return this.#damage!;
+    if (missing && this.#damage) return this.#damage;
     throw error;
   }
 
