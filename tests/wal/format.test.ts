@@ -47,6 +47,40 @@ test("64-bit numbers: little-endian, safe, and NaN beyond", () => {
   assert.ok(Number.isNaN(getUint64(view, 0)));
 });
 
+test("META with a good checksum and impossible numbers is no slot", () => {
+  const meta = {
+    ...{ uuid, counter: 1, epoch: 1, sealed: false, activated: 5, lowWaterLsn: 1 },
+    ...{ lowWaterSequence: 1, sealedLsn: 0, sealedOffset: 0, sealedChain: 0 },
+  };
+  const slot = new Uint8Array(4096);
+  const decoded = (change: Partial<typeof meta>) => {
+    encodeMeta(slot, { ...meta, ...change }, crc32c);
+    return decodeMeta(slot, crc32c);
+  };
+  assert.ok("meta" in decoded({}));
+  assert.ok("meta" in decoded({ activated: 0 }));
+  const beyond = 2 ** 53;
+  const changes: Partial<typeof meta>[] = [
+    { lowWaterLsn: 0 },
+    { lowWaterSequence: 0 },
+    { lowWaterSequence: 6 },
+    { activated: 2 ** 24 + 1 },
+    ...([
+      "counter",
+      "activated",
+      "lowWaterLsn",
+      "lowWaterSequence",
+      "sealedLsn",
+      "sealedOffset",
+    ] as const)
+      .map((name) => ({ [name]: beyond })),
+  ];
+  for (const change of changes) {
+    const found = decoded(change);
+    assert.ok("damage" in found && /impossible/.test(found.damage), JSON.stringify(change));
+  }
+});
+
 test("META: every field at its place, and any flipped bit is refused", () => {
   const slot = new Uint8Array(4096).fill(0xaa);
   const meta = {
@@ -56,7 +90,7 @@ test("META: every field at its place, and any flipped bit is refused", () => {
     sealed: true,
     activated: 0x33,
     lowWaterLsn: 0x44,
-    lowWaterSequence: 0x55,
+    lowWaterSequence: 0x25,
     sealedLsn: 0x66,
     sealedOffset: 0x77,
     sealedChain: 0x88,
@@ -66,7 +100,7 @@ test("META: every field at its place, and any flipped bit is refused", () => {
   const at = (offset: number) => new DataView(slot.buffer).getUint32(offset, true);
   assert.deepEqual(
     [8, 32, 40, 44, 48, 56, 64, 72, 80, 88].map(at),
-    [1, 0x11, 0x22, 1, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88],
+    [1, 0x11, 0x22, 1, 0x33, 0x44, 0x25, 0x66, 0x77, 0x88],
   );
   const zeroed = slot.slice(0, 128);
   zeroed.fill(0, 12, 16);
