@@ -66,12 +66,7 @@ export function* requireHeader(
   meta: Readonly<Meta>,
   sequence: number,
 ): Task<SegmentHeader> {
-  const copy = yield* loadHeader(
-    disk,
-    file,
-    buffer,
-    (header) => header.sequence === sequence && sameLog(header.uuid, meta.uuid),
-  );
+  const copy = yield* loadHeader(disk, file, buffer);
   if ("version" in copy) throw newerVersion(file.path, copy.version);
   if ("damage" in copy) throw new WalCorruptionError(file.path, 0, copy.damage);
   const header = copy.header;
@@ -129,12 +124,7 @@ export function* judgeSpare(
   directory: string,
   damagedOffset = 0,
 ): Task<void> {
-  const copy = yield* loadHeader(
-    disk,
-    file,
-    buffer,
-    (header) => header.sequence === sequence && sameLog(header.uuid, meta.uuid),
-  );
+  const copy = yield* loadHeader(disk, file, buffer);
   if ("version" in copy) throw newerVersion(file.path, copy.version);
   if ("damage" in copy) return;
   const header = copy.header;

@@ -104,33 +104,23 @@ export class Window {
   }
 }
 
-/**
- * Both copies of a header, judged: the valid one, or why there is none. The first copy can be another
- * file's (a write that went astray, an older life): then the second one counts where it is `own`.
- */
-export function* loadHeader(
-  disk: Disk,
-  file: IoFile,
-  buffer: IoBuffer,
-  own: (header: SegmentHeader) => boolean = () => true,
-): Task<HeaderCopy> {
+/** Both copies of a header, judged: the valid one, or why there is none. */
+export function* loadHeader(disk: Disk, file: IoFile, buffer: IoBuffer): Task<HeaderCopy> {
   const window = new Window(disk, file, buffer);
-  yield* window.load(
-    0,
-    HEADER_COPIES * COMMIT_UNIT_MAX_BYTES,
-    HEADER_COPIES * COMMIT_UNIT_MAX_BYTES,
-  );
+  yield* window.load(0, COMMIT_UNIT_MAX_BYTES, COMMIT_UNIT_MAX_BYTES);
   const crc32c: Crc32c = (bytes, seed) => disk.io.crc32c(bytes, seed);
+  const used = Math.min(window.length, HEADER_USED_BYTES);
+  const first = decodeHeader(window.bytes.subarray(0, used), crc32c);
+  if (!("damage" in first)) return first;
+  const copies = HEADER_COPIES * COMMIT_UNIT_MAX_BYTES;
+  yield* window.load(0, copies, copies);
   const bytes = window.bytes.subarray(0, window.length);
-  const first = decodeHeader(bytes.subarray(0, HEADER_USED_BYTES), crc32c);
-  if ("version" in first || ("header" in first && own(first.header))) return first;
   // Where the second copy lies depends on the commit unit, which it names itself.
   for (let unit = COMMIT_UNIT_MIN_BYTES; unit <= COMMIT_UNIT_MAX_BYTES; unit *= 2) {
     if (unit + HEADER_USED_BYTES > bytes.length) break;
     const copy = decodeHeader(bytes.subarray(unit, unit + HEADER_USED_BYTES), crc32c);
-    if ("header" in copy && copy.header.commitUnitBytes === unit) {
-      if ("damage" in first || own(copy.header)) return copy;
-    } else if ("version" in copy && "damage" in first) return copy;
+    if ("header" in copy && copy.header.commitUnitBytes === unit) return copy;
+    if ("version" in copy) return copy;
   }
   return first;
 }

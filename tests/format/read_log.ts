@@ -132,27 +132,15 @@ function headerAt(bytes: Uint8Array, name: string): Header | undefined {
   return possible ? header : undefined;
 }
 
-/** Of the copies that a file has: the one that is this log's and this file's, else any. */
-function headerOf(
-  bytes: Uint8Array,
-  name: string,
-  uuid: bigint,
-  sequence: number,
-): Header | undefined {
-  const isOwn = (copy: Header | undefined) => copy?.uuid === uuid && copy.sequence === sequence;
+/** The copy that counts: the first one, if it is one. */
+function headerOf(bytes: Uint8Array, name: string): Header | undefined {
   const first = headerAt(bytes, name);
-  if (isOwn(first)) return first;
+  if (first !== undefined) return first;
   for (const unit of UNITS) {
-    // Of a newer version it counts only where there is no first one.
-    if (
-      first !== undefined && checked(bytes.subarray(unit), "URINGWAL")?.getUint32(8, true) !== 1
-    ) {
-      continue;
-    }
     const copy = headerAt(bytes.subarray(unit), name);
-    if (copy?.unit === unit && (first === undefined || isOwn(copy))) return copy;
+    if (copy?.unit === unit) return copy;
   }
-  return first;
+  return undefined;
 }
 
 interface Frame {
@@ -208,7 +196,7 @@ function readSegment(
   const name = nameOf(sequence);
   const file = files.get(name);
   if (file === undefined) throw new Corrupt(name, 0, "missing");
-  const header = headerOf(file, name, meta.uuid, sequence);
+  const header = headerOf(file, name);
   if (header === undefined) throw new Corrupt(name, 0, "no header");
   if (header.uuid !== meta.uuid) throw new Corrupt(name, 0, "another log");
   if (header.sequence !== sequence) throw new Corrupt(name, 0, "another segment");
@@ -268,7 +256,7 @@ function checkSpares(files: Map<string, Uint8Array>, meta: Meta): void {
   for (const [name, bytes] of [...files].sort(([a], [b]) => a < b ? -1 : 1)) {
     const sequence = /^[0-9]{16}\.wal$/.test(name) ? Number(name.slice(0, 16)) : 0;
     if (sequence <= meta.activated) continue;
-    const header = headerOf(bytes, name, meta.uuid, sequence);
+    const header = headerOf(bytes, name);
     if (header === undefined) continue;
     if (header.uuid !== meta.uuid) throw new Corrupt(name, 0, "another log");
     if (header.sequence !== sequence) continue;
