@@ -6,17 +6,19 @@
  * - `read`, `read-c`, `scan`, `open-100`: reading it back, and opening it (`support/wal_read.ts`).
  * - `appenders-K`: many that await every record, beside plain JavaScript (`support/wal_appenders.ts`).
  * - `lag`, `latency`: time, at less than full load (`support/wal_time.ts`).
+ * - `rust-B`: batches, beside a program in Rust (`support/wal_rust.ts`, `rust/`).
  */
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { Scratch } from "./support/scratch.ts";
-import { APPENDER_CASES, APPENDERS_ROOM, measureAppenders } from "./support/wal_appenders.ts";
+import { APPENDER_CASES, appendersRoom, measureAppenders } from "./support/wal_appenders.ts";
 import { MIB, type WalBench } from "./support/wal_case.ts";
 import { measureReads, READ_CASES, readRoom } from "./support/wal_read.ts";
+import { measureRust, RUST_CASES, rustRoom } from "./support/wal_rust.ts";
 import { measureStreams, STREAM_CASES, streamRoom } from "./support/wal_stream.ts";
-import { measureTimes, TIME_CASES, TIME_ROOM } from "./support/wal_time.ts";
+import { measureTimes, TIME_CASES, timeRoom } from "./support/wal_time.ts";
 
-const NAMES = [...STREAM_CASES, ...READ_CASES, ...APPENDER_CASES, ...TIME_CASES];
+const NAMES = [...STREAM_CASES, ...READ_CASES, ...APPENDER_CASES, ...TIME_CASES, ...RUST_CASES];
 
 const { values: options } = parseArgs({
   options: {
@@ -28,7 +30,7 @@ const { values: options } = parseArgs({
     seconds: { type: "string", default: "2" },
     // Of the lines that `append-cli` takes.
     "input-mib": { type: "string", default: "2048" },
-    // Of the logs that are read.
+    // Of the logs that are read; small ones have small segments, everywhere but in `stream-…`.
     "log-mib": { type: "string", default: "512" },
   },
 });
@@ -40,26 +42,32 @@ const streams = wanted(STREAM_CASES);
 const reads = wanted(READ_CASES);
 const appenders = wanted(APPENDER_CASES);
 const times = wanted(TIME_CASES);
+const rust = wanted(RUST_CASES);
 const inputBytes = Number(options["input-mib"]) * MIB;
 const logBytes = Number(options["log-mib"]) * MIB;
+/** A log of the usual length has them of the usual length. */
+const segmentBytes = Math.min(64 * MIB, logBytes / 8);
 
 {
   const room = Math.max(
     streamRoom(streams, inputBytes),
     readRoom(reads, logBytes),
-    appenders.length > 0 ? APPENDERS_ROOM : 0,
-    times.length > 0 ? TIME_ROOM : 0,
+    appenders.length > 0 ? appendersRoom(segmentBytes) : 0,
+    times.length > 0 ? timeRoom(segmentBytes) : 0,
+    rust.length > 0 ? rustRoom(segmentBytes) : 0,
   );
   using scratch = new Scratch(options.dir, room);
   const bench: WalBench = {
     scratch,
     rounds: Number(options.rounds),
     seconds: Number(options.seconds),
+    segmentBytes,
   };
   await measureStreams(bench, streams, inputBytes);
   await measureReads(bench, reads, logBytes);
   await measureAppenders(bench, appenders);
   await measureTimes(bench, times);
+  await measureRust(bench, rust);
 }
 
 // A reader of the exit status learns whether every bar was held.

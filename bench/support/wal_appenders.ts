@@ -28,7 +28,6 @@ const LEAST: Readonly<Record<number, number>> = {
 /** For one appender, where one commit in plain JavaScript takes less than this. */
 const LEAST_QUICK = 0.7;
 const QUICK_MICROS = 100;
-const SEGMENT_BYTES = 64 * MIB;
 const FILE_BYTES = 64 * MIB;
 const BUFFER_BYTES = 2 * MIB;
 /** A record and its length, as both sides store it. */
@@ -39,7 +38,7 @@ const LAG_SECONDS_MAX = 0.5;
 
 export const APPENDER_CASES: readonly string[] = Object.keys(LEAST).map((k) => `appenders-${k}`);
 /** Bytes of disk that these cases need. */
-export const APPENDERS_ROOM = 10 * SEGMENT_BYTES + FILE_BYTES;
+export const appendersRoom = (segmentBytes: number): number => 10 * segmentBytes + FILE_BYTES;
 
 /** Appends a record and resolves when it is durable. */
 type Append = (record: Uint8Array) => Promise<unknown>;
@@ -100,9 +99,9 @@ export async function measureAppenders(bench: WalBench, names: readonly string[]
   const path = bench.scratch.join("plain");
   {
     using io = openIo();
-    await using wal = await Wal.open(directory, { io, segmentBytes: SEGMENT_BYTES });
+    await using wal = await Wal.open(directory, { io, segmentBytes: bench.segmentBytes });
     using plain = new PlainGroupCommit(path);
-    const streamer = new Streamer(wal, SEGMENT_BYTES, makeRecords());
+    const streamer = new Streamer(wal, bench.segmentBytes, makeRecords());
     // From here on the files of the log go round, as that of the other side does.
     await streamer.warmUp();
     let appended = 0;

@@ -19,6 +19,8 @@ export interface WalBench {
   readonly rounds: number;
   /** Of one side in one round. */
   readonly seconds: number;
+  /** Of logs whose segments go round. */
+  readonly segmentBytes: number;
 }
 
 /** What a case must reach: `value` over `referenceValue`, or `value` itself. Without a number: nothing. */

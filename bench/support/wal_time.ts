@@ -24,8 +24,6 @@ import { MIB, removeLog, tell, type WalBench } from "./wal_case.ts";
 
 export const TIME_CASES: readonly string[] = ["lag", "latency"];
 
-const SEGMENT_BYTES = 64 * MIB;
-const FIO_FILE_BYTES = 4 * SEGMENT_BYTES;
 /** The defaults of a log. */
 const FRAME_BYTES = MIB / 2;
 const IN_FLIGHT = 4;
@@ -36,7 +34,7 @@ const TURNS = 64;
 const RECORDS_PER_SECOND = 1000;
 const PLAIN_FILE_BYTES = 16 * MIB;
 /** Bytes of disk that these cases need. */
-export const TIME_ROOM = 2 * FIO_FILE_BYTES + 10 * SEGMENT_BYTES + PLAIN_FILE_BYTES;
+export const timeRoom = (segmentBytes: number): number => 14 * segmentBytes + PLAIN_FILE_BYTES;
 
 /** Measures these cases. */
 export async function measureTimes(bench: WalBench, names: readonly string[]): Promise<void> {
@@ -47,10 +45,10 @@ export async function measureTimes(bench: WalBench, names: readonly string[]): P
     await using wal = await Wal.open(directory, {
       io,
       mode: "direct",
-      segmentBytes: SEGMENT_BYTES,
+      segmentBytes: bench.segmentBytes,
       commit: { maxBytes: FRAME_BYTES, maxInFlight: IN_FLIGHT },
     });
-    const streamer = new Streamer(wal, SEGMENT_BYTES, makeRecords());
+    const streamer = new Streamer(wal, bench.segmentBytes, makeRecords());
     await streamer.warmUp();
     if (names.includes("lag")) await lag(bench, wal, streamer);
     if (names.includes("latency")) await latency(bench, wal, streamer);
@@ -59,12 +57,13 @@ export async function measureTimes(bench: WalBench, names: readonly string[]): P
 }
 
 async function lag(
-  { scratch, rounds, seconds }: WalBench,
+  { scratch, rounds, seconds, segmentBytes }: WalBench,
   wal: Wal,
   streamer: Streamer,
 ): Promise<void> {
   const file = scratch.join("fio-lag");
-  await fill(file, FIO_FILE_BYTES);
+  const fileBytes = 4 * segmentBytes;
+  await fill(file, fileBytes);
   const values: number[] = [];
   const references: number[] = [];
   const reached: number[] = [];
@@ -72,7 +71,7 @@ async function lag(
   for (let round = -1; round < rounds; round++) {
     const { bytesPerSecond } = await overwriteDurably(
       file,
-      FIO_FILE_BYTES,
+      fileBytes,
       FRAME_BYTES,
       IN_FLIGHT,
       Math.min(1, seconds),
