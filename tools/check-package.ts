@@ -1,7 +1,7 @@
 /**
  * Holds the manifests to the tree and to each other: package.json and deno.json name the same package,
  * version and entry points, every entry point that exists is named and every named one exists, libraries
- * are pinned exactly, and the lock file names no place that packages came from.
+ * are pinned exactly, and no lock file names a place that packages came from.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -46,13 +46,13 @@ for (const [name, version] of Object.entries({ ...npm.dependencies, ...npm.devDe
     problems.push(`package.json:1: ${name} must be pinned to one version, not ${version}`);
   }
 }
-read("package-lock.json").split("\n").forEach((line, index) => {
-  if (/"resolved"|:\/\/(?!opencollective|github)/.test(line) && !/"(url|funding)"/.test(line)) {
-    problems.push(
-      `package-lock.json:${index + 1}: names where a package came from: ${line.trim()}`,
-    );
-  }
-});
+for (const lock of ["package-lock.json", "bench/peers/package-lock.json"]) {
+  read(lock).split("\n").forEach((line, index) => {
+    if (/"resolved"|:\/\/(?!opencollective|github)/.test(line) && !/"(url|funding)"/.test(line)) {
+      problems.push(`${lock}:${index + 1}: names where a package came from: ${line.trim()}`);
+    }
+  });
+}
 
 for (const problem of problems) console.error(problem);
 if (problems.length > 0) process.exit(1);

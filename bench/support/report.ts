@@ -14,7 +14,7 @@ export interface Result {
   readonly unit: string;
   readonly reference: string;
   readonly referenceValue: number;
-  /** `value` over `referenceValue`. */
+  /** `value` over `referenceValue`, or the median of that over the rounds. */
   readonly ratio: number;
   /** In words: which way it must lie. */
   readonly bar: string;
