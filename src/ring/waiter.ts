@@ -23,6 +23,12 @@ const LATENCY_MICROS_START = 100;
 /** Weight of a new observation is 1 in so many; in the deviation a larger one. As TCP does (RFC 6298). */
 const LATENCY_WEIGHT = 8;
 const DEVIATION_WEIGHT = 4;
+/**
+ * What took longer than so many times the usual, or than so many times the start, counts as that. Else one
+ * write that the disk held up for 3 ms ended the looking for the next ten: on a loaded machine, where
+ * being woken takes long, that cost more than the write.
+ */
+const OUTLIER = 4;
 /** How far from the usual is still usual, in mean deviations. */
 const DEVIATIONS = 4;
 /** What an alarm can be set to. */
@@ -60,7 +66,8 @@ export class Latency {
   #deviation = LATENCY_MICROS_START;
 
   observe(micros: number): void {
-    const difference = micros - this.micros;
+    const most = OUTLIER * Math.max(this.micros, LATENCY_MICROS_START);
+    const difference = Math.min(micros, most) - this.micros;
     this.micros += difference / LATENCY_WEIGHT;
     this.#deviation += (Math.abs(difference) - this.#deviation) / DEVIATION_WEIGHT;
   }
