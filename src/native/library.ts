@@ -10,7 +10,7 @@ import { PermissionError } from "../host/errors.ts";
 import { type Host, hostOrUndefined, type NativeLibrary, type Signature } from "../host/host.ts";
 import { ELF_HEADER_BYTES, elfProblem } from "./elf.ts";
 import { RingUnavailableError } from "./errors.ts";
-import { LIBRARY_VARIABLE, locate, type Location } from "./locate.ts";
+import { INSTALLED, LIBRARY_VARIABLE, locate, type Location } from "./locate.ts";
 
 type Entry = (typeof EXPORTS)[number];
 type Argument<S> = S extends "buffer" ? ArrayBufferView : number;
@@ -29,6 +29,11 @@ export interface Library extends Location {
 }
 
 const REBUILD = "Rebuild it with: ./dev setup";
+/** For those who have the package only, without what builds the library. */
+const ELSEWHERE =
+  "An installed package comes without it: run ./dev setup in a checkout of @uring/io of the same " +
+  `version, and name its build/liburing-io.so by the environment variable ${LIBRARY_VARIABLE}; or go ` +
+  "on without it, by the backend sync of openIo";
 
 let loaded: Library | undefined;
 
@@ -78,6 +83,8 @@ function verifyFile(host: Host, location: Location): void {
   if (start === "missing") {
     const wayOut = location.source.includes(LIBRARY_VARIABLE)
       ? `Name an existing file by it, or unset it`
+      : location.source === INSTALLED
+      ? ELSEWHERE
       : "Build it with: ./dev setup";
     throw unusable(location, "ENOENT", "there is no such file", wayOut);
   }

@@ -15,6 +15,8 @@ export interface Location {
 
 /** Names the library in the environment; it goes before everything else. */
 export const LIBRARY_VARIABLE = "URING_LIBRARY";
+/** Where it would be in an installed package, which cannot build it. */
+export const INSTALLED = "the installed package";
 const LIBRARY_NAME = "liburing-io.so";
 
 /**
@@ -31,5 +33,7 @@ export function locate(host: Host): Location | undefined {
   // A module that came over the network has no build output beside it.
   if (!import.meta.url.startsWith("file:")) return undefined;
   const url = new URL(`../../build/${LIBRARY_NAME}`, import.meta.url);
-  return { path: decodeURIComponent(url.pathname), source: "this checkout's build output" };
+  const path = decodeURIComponent(url.pathname);
+  const installed = path.includes("/node_modules/");
+  return { path, source: installed ? INSTALLED : "this checkout's build output" };
 }

@@ -4,13 +4,13 @@
  * the copy.
  */
 import assert from "node:assert/strict";
-import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { ABI_BYTES, abiDifference } from "../../src/abi/check.ts";
 import { ABI_HASH, ABI_VERSION } from "../../src/abi/generated.ts";
 import { elfProblem } from "../../src/native/elf.ts";
-import { runRing } from "../support/program.ts";
+import { runProgram, runRing } from "../support/program.ts";
 import { inScratch, isDeno, ROOT, skipRing } from "../support/ring.ts";
 
 const LIBRARY = join(ROOT, "build/liburing-io.so");
@@ -46,6 +46,27 @@ describe("native library", () => {
     assert.equal(error.code, "ENOENT");
     assert.match(error.message, /there is no such file/);
   });
+
+  it("missing in an installed package, which cannot build it", () =>
+    inScratch(async (directory) => {
+      const installed = join(directory, "node_modules/@uring/io");
+      mkdirSync(installed, { recursive: true });
+      for (const name of ["package.json", "ring.ts", "src"]) {
+        cpSync(join(ROOT, name), join(installed, name), { recursive: true });
+      }
+      const program = join(directory, "program.ts");
+      writeFileSync(
+        program,
+        `import { Ring } from "./node_modules/@uring/io/ring.ts";
+         try { Ring.open(); } catch (error) { console.log(error.reason, error.message); }`,
+      );
+      const run = await runProgram(program, [], { env: { URING_LIBRARY: undefined } });
+      assert.match(
+        run.stdout,
+        /^library .*in a checkout of @uring\/io.*URING_LIBRARY.*backend sync/,
+        run.stderr,
+      );
+    }));
 
   it("a directory", async () => {
     const error = await errorWith(() => "/usr");
