@@ -544,6 +544,23 @@ test "an alarm signals the eventfd, and nothing else comes of it" {
     session.close();
 }
 
+test "an alarm that is canceled is no message" {
+    var session = try Session.open(.{});
+    const ring = table.find(session.number).ring;
+    if (ring.setup_flags & abi.setup_flag.DEFER_TASKRUN == 0) return error.SkipZigTest;
+    session.control.message_room = abi.messages_max;
+    try equal(0, wake.arm(ring, true, 60_000_000));
+    session.stage(0, "cancel_any", .{});
+    try equal(1, session.tick(1, 1, forever));
+    // What the kernel says of the alarm belongs to nobody.
+    try equal(0, session.tick(0, 0, 0));
+    try equal(0, session.control.more);
+    try equal(0, session.control.stale);
+    try equal(0, session.control.in_flight);
+    _ = wake.drain();
+    session.close();
+}
+
 test "the eventfd tells another thread of a completion, and only while armed" {
     var session = try Session.open(.{});
     try stuckReads(&session, 1);

@@ -387,7 +387,7 @@ pub const Ring = struct {
                     messages += 1;
                     put(columns, capacity, count, slot_index, generation, cqe.res, cqe.flags | abi.cqe_flag.MESSAGE);
                     count += 1;
-                } else {
+                } else if (cqe.user_data != alarm_user_data) {
                     ring.stale +%= 1;
                 }
                 continue;
@@ -645,7 +645,8 @@ pub const Ring = struct {
 
     /// A timeout of the kernel, which has no completion when its time is over: that it is over signals the
     /// eventfd, as all work does that waits for the owner of the ring. Nothing counts it as in flight, and
-    /// it ends with the ring. A kernel that refuses it says so by a completion that belongs to nobody.
+    /// it ends with the ring. A kernel that refuses it, or cancels it with all that there is, says so by a
+    /// completion that belongs to nobody.
     pub fn setAlarm(ring: *Ring, micros: u32) void {
         if (ring.setup_flags & abi.setup_flag.DEFER_TASKRUN == 0) return;
         // The kernel copies it as it takes the SQE.
@@ -689,8 +690,13 @@ pub const Ring = struct {
         };
     }
 
-    const cancel_user_data = std.math.maxInt(u64);
-    const alarm_user_data = cancel_user_data - 1;
+    /// Those of the shim's own: no slot has these numbers, and without `message_bit` they are no message
+    /// either, whatever another ring sends.
+    const cancel_user_data: u64 = abi.message_bit - 1;
+    const alarm_user_data: u64 = abi.message_bit - 2;
+    comptime {
+        std.debug.assert(abi.slots_max <= alarm_user_data);
+    }
 
     fn putCancel(ring: *Ring, target: u64, flags: u32) void {
         ring.sqe(ring.sq_tail).* = std.mem.zeroInit(liburing.Sqe, .{
