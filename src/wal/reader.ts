@@ -169,11 +169,18 @@ export class LogReader {
 
   /** At the end of a segment: goes on in the next one, if there is one; else gives false. */
   *#leave(scan: SegmentScan): Task<boolean> {
-    const next = this.#source.nextSequence(this.#sequence);
+    const source = this.#source;
+    const next = source.nextSequence(this.#sequence);
     if (next === undefined) return false;
-    yield* this.#exit();
-    this.#before = scan;
-    yield* this.#enter(next);
+    // Before anything waits: a segment without records can be let go of while none of these is removed.
+    source.pin(next);
+    try {
+      yield* this.#exit();
+      this.#before = scan;
+      yield* this.#enter(next);
+    } finally {
+      source.unpin(next);
+    }
     return true;
   }
 
