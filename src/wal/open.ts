@@ -338,8 +338,18 @@ function* judgePreallocation(
   directory: string,
   settings: WalSettings,
 ): Task<Preallocation> {
-  const { type } = disk.io.statFs(lock);
   if (settings.preallocate === false) return { reserved: false, reason: "not asked for" };
+  let type: string;
+  try {
+    ({ type } = disk.io.statFs(lock));
+  } catch (error) {
+    // Deno lets `node:fs` ask only with a permission that nothing else here needs.
+    if ((error as { code?: string }).code !== "EPERMISSION") throw error;
+    return {
+      reserved: false,
+      reason: `what the file system is, is not known: ${(error as Error).message}`,
+    };
+  }
   if (IN_PLACE.includes(type)) return { reserved: true, reason: `${type} overwrites in place` };
   if (type !== "btrfs") {
     return { reserved: false, reason: `${type} is not known to overwrite in place` };
