@@ -13,6 +13,8 @@ export interface Campaign {
   full: boolean;
   /** Of `sim`: crashes after which it ends. */
   crashes: number | undefined;
+  /** Of `mutants`: what the names of those have in them that are run. */
+  only: string;
 }
 
 /** The runtime that runs this. */
@@ -28,18 +30,20 @@ export function campaignOf(name: string): Campaign {
         seconds: { type: "string" },
         full: { type: "boolean", default: false },
         ...(name === "sim" ? { crashes: { type: "string" } } as const : {}),
+        ...(name === "mutants" ? { only: { type: "string" } } as const : {}),
       },
     });
     const seed = values.seed === undefined ? Math.floor(Math.random() * 1e9) : Number(values.seed);
     const seconds = values.seconds === undefined ? Infinity : Number(values.seconds);
     if (!Number.isSafeInteger(seed) || seed < 0) throw new Error("--seed is a number from 0 on");
     if (!(seconds > 0)) throw new Error("--seconds is a number above 0");
-    const { crashes } = values as { crashes?: string };
+    const { crashes, only = "" } = values as { crashes?: string; only?: string };
     return {
       seed,
       until: performance.now() + seconds * 1000,
       full: values.full,
       crashes: crashes === undefined ? undefined : Number(crashes),
+      only,
     };
   } catch (error) {
     console.error(`fault ${name}: ${(error as Error).message}`);

@@ -1,40 +1,61 @@
 /**
- * Mutants: the library with one promise broken on purpose. Each is a file of mutants/ with the promise
- * and the changes that break it, and is applied to a copy of the sources; the simulated crashes must turn
- * red on it.
+ * Mutants: the library with one promise broken on purpose. Each is a file of mutants/ with the promise,
+ * the changes that break it, and what must find that out. It is applied to a copy of the checkout, and
+ * one of its judges must turn red there.
  */
-import { spawn } from "node:child_process";
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { readReport, readZigOutput } from "../../tools/test.ts";
 import { RUNTIME } from "./_arguments.ts";
 
 const ROOT = join(import.meta.dirname!, "../..");
 const MUTANTS = join(import.meta.dirname!, "mutants");
-/** What the judge needs of the checkout. */
-const COPIED = ["src", "tests/fault", "package.json", "deno.json", "bunfig.toml", "tsconfig.json"];
-const JUDGE = "tests/fault/sim.ts";
-const RUNTIME_FLAGS = RUNTIME === "bun"
-  ? []
-  : ["run", "--quiet", "--allow-all", "--no-check", "--no-remote", "--cached-only"];
+const SETTINGS = ["package.json", "deno.json", "bunfig.toml", "tsconfig.json"];
+/** What campaigns need of the checkout; and what everything else needs. */
+const COPIED = ["src", "tests/fault", "tools/test.ts", ...SETTINGS];
+const COPIED_WHOLE = [
+  ...["src", "tests", "tools", "shim", "build", "examples", "docs", ...SETTINGS],
+  ...readdirSync(ROOT).filter((name) => name.endsWith(".ts")),
+];
+const LIBRARY = "build/liburing-io.so";
 const JUDGE_MILLIS = 300_000;
+const OUTPUT_BYTES_MAX = 4 * 1024 * 1024;
+/** Lines of output in the message about a judge that did not come to a verdict. */
+const LINES_SHOWN = 20;
 
 /** One promise broken. */
 export interface Mutant {
   name: string;
-  /** What the log promises, and this one does not. */
+  /** What the library promises, and this one does not. */
   promise: string;
-  /** Found out so soon that every test run does it. */
+  /** Found out by the simulated crashes so soon that every test run does it. */
   quick: boolean;
+  /**
+   * The judges, one of which must find it out, cheapest first: paths of test files, `shim` (the unit
+   * tests of the library), or a campaign with its arguments, such as `sim --seed 1 --crashes 2000`.
+   */
+  by: string[];
   changes: { file: string; from: string; to: string }[];
 }
 
 /** How a mutant fared. */
 export interface Verdict {
-  /** The judge found it out. */
+  /** A judge found it out. */
   dead: boolean;
-  /** What it found, or why it could not judge. */
+  /** What it found. */
   says: string;
 }
 
@@ -45,14 +66,24 @@ export function mutants(): Mutant[] {
   }));
 }
 
-/** Copies of the sources, one mutant at a time. */
+/** A copy of the checkout, with one mutant at a time. */
 export class Laboratory implements Disposable {
   readonly #folder = mkdtempSync(join(tmpdir(), "uring-mutants-"));
   readonly #broken: string[] = [];
 
-  constructor() {
-    for (const name of COPIED) {
+  /** @param whole Everything that any judge needs; else what campaigns need. */
+  constructor(whole = false) {
+    for (const name of whole ? COPIED_WHOLE : COPIED) {
       cpSync(join(ROOT, name), join(this.#folder, name), { recursive: true });
+    }
+    if (!whole) return;
+    // The compiler and its cache are shared, which is keyed by contents; what was built is not.
+    mkdirSync(join(this.#folder, ".tools"));
+    for (const name of ["bin", "zig", "zig-cache"].map((one) => `.tools/${one}`)) {
+      if (existsSync(join(ROOT, name))) symlinkSync(join(ROOT, name), join(this.#folder, name));
+    }
+    if (existsSync(join(ROOT, "node_modules"))) {
+      symlinkSync(join(ROOT, "node_modules"), join(this.#folder, "node_modules"));
     }
   }
 
@@ -76,33 +107,110 @@ export class Laboratory implements Disposable {
       if (!this.#broken.includes(file)) this.#broken.push(file);
       writeFileSync(path, source.replace(from, () => to));
     }
+    // The unit tests build what they need.
+    const shim = mutant.changes.some(({ file }) => file.startsWith("shim/"));
+    if (!shim || mutant.by.every((judge) => judge === "shim")) return;
+    this.#broken.push(LIBRARY);
+    rmSync(join(this.#folder, ".tools/stamps"), { recursive: true, force: true });
+    const build = ["tools/build-shim.sh", "library"];
+    const { status, stderr } = spawnSync("bash", build, { cwd: this.#folder, encoding: "utf8" });
+    if (status !== 0) throw new Error(`mutant ${mutant.name} does not build: ${stderr}`);
   }
 
-  /** Runs the judge over `crashes` crashes from `seed` on, on a mutant or on the sources as they are. */
-  async judge(mutant: Mutant | undefined, seed: number, crashes: number): Promise<Verdict> {
+  /** Runs the judges, on a mutant or on the sources as they are, until one has found something. */
+  async judge(mutant: Mutant | undefined, by: readonly string[]): Promise<Verdict> {
     this.#mend();
     if (mutant) this.#break(mutant);
-    const args = [...RUNTIME_FLAGS, JUDGE, "--seed", String(seed), "--crashes", String(crashes)];
-    const child = spawn(process.execPath, args, {
+    let verdict: Verdict = { dead: false, says: "nothing found" };
+    for (const judge of by) {
+      verdict = await this.#ask(judge);
+      if (verdict.dead) break;
+    }
+    return verdict;
+  }
+
+  async #ask(judge: string): Promise<Verdict> {
+    const report = judge.endsWith(".test.ts") ? join(this.#folder, "report.xml") : undefined;
+    if (report) rmSync(report, { force: true });
+    const [program, ...args] = commandOf(judge, report);
+    const child = spawn(program, args, {
       cwd: this.#folder,
+      // A group of its own, so that what a judge started ends with it.
+      detached: true,
       stdio: ["ignore", "pipe", "pipe"],
-      timeout: JUDGE_MILLIS,
+      env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined },
     });
     let output = "";
-    const collect = (data: Uint8Array) => output += new TextDecoder().decode(data);
+    const collect = (data: Uint8Array) => {
+      output += new TextDecoder().decode(data);
+      if (output.length > OUTPUT_BYTES_MAX) output = output.slice(-OUTPUT_BYTES_MAX / 2);
+    };
     child.stdout.on("data", collect);
     child.stderr.on("data", collect);
-    const status = await new Promise<number | null>((resolve, reject) => {
+    const killGroup = () => {
+      try {
+        process.kill(-child.pid!, "SIGKILL");
+      } catch {
+        // It has ended by itself.
+      }
+    };
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      killGroup();
+    }, JUDGE_MILLIS);
+    const ended = await new Promise<number | string | null>((resolve, reject) => {
       child.on("error", reject);
-      child.on("close", resolve);
-    });
-    const finding = /^FAILED .*$/m.exec(output)?.[0];
-    if (status === 0) return { dead: false, says: "nothing found" };
-    if (status === 1 && finding !== undefined) return { dead: true, says: finding };
-    throw new Error(`the judge ended with status ${status}: ${output}`);
+      child.on("exit", () => killGroup());
+      child.on("close", (code, signal) => resolve(signal ?? code));
+    }).finally(() => clearTimeout(timer));
+    const found = (what: string) => ({ dead: true, says: `${judge}: ${what}` });
+    if (late) return found(`did not end within ${JUDGE_MILLIS / 1000} s`);
+    if (ended === 0) return { dead: false, says: "nothing found" };
+    const finding = findingOf(judge, report, output);
+    if (finding !== undefined) return found(finding);
+    // A process that dies has noticed too.
+    if (typeof ended === "string") return found(`was ended by ${ended}`);
+    if (ended !== null && ended > 128) return found(`ended with status ${ended}`);
+    const lines = output.trimEnd().split("\n").slice(-LINES_SHOWN).join("\n");
+    throw new Error(`${judge} ended with status ${ended}: ${lines}`);
   }
 
   [Symbol.dispose](): void {
     rmSync(this.#folder, { recursive: true, force: true });
   }
+}
+
+function commandOf(judge: string, report: string | undefined): string[] {
+  if (judge === "shim") return ["bash", "tools/build-shim.sh", "test"];
+  const flags = ["--quiet", "--allow-all", "--no-check", "--no-remote", "--cached-only"];
+  if (report === undefined) {
+    const [name, ...args] = judge.split(" ");
+    const program = [`tests/fault/${name}.ts`, ...args];
+    return [process.execPath, ...(RUNTIME === "bun" ? [] : ["run", ...flags]), ...program];
+  }
+  if (RUNTIME === "bun" || judge.endsWith(".bun.test.ts")) {
+    const bun = RUNTIME === "bun" ? process.execPath : "bun";
+    const reporter = ["--reporter=junit", `--reporter-outfile=${report}`];
+    return [bun, "test", "--timeout=120000", ...reporter, `./${judge}`];
+  }
+  return [process.execPath, "test", ...flags, `--junit-path=${report}`, `./${judge}`];
+}
+
+/** What a judge found, in its own words; `undefined` when it did not come to that. */
+function findingOf(
+  judge: string,
+  report: string | undefined,
+  output: string,
+): string | undefined {
+  if (report === undefined && judge !== "shim") return /^FAILED .*$/m.exec(output)?.[0];
+  const cases = judge === "shim"
+    ? readZigOutput(output)
+    : existsSync(report!)
+    ? readReport(readFileSync(report!, "utf8"))
+    : [];
+  // Of a file that cannot be loaded nothing passes, and that is no finding.
+  const loads = !/\b(SyntaxError|error: Module|Cannot find module)\b/.test(output);
+  const name = cases.find(({ outcome }) => outcome === "failed")?.name;
+  return loads ? name : undefined;
 }

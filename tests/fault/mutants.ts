@@ -1,37 +1,67 @@
 /**
- * `./dev fault mutants`: breaks one promise of the log after the other in a copy of the sources, and lets
- * the simulated crashes find it out. Fails when a mutant lives, or does not apply any more, and when the
- * sources as they are do not pass.
+ * `./dev fault mutants [--only NAME]`: breaks one promise of the library after the other in copies of the
+ * checkout, two at a time, and runs what must find it out. Fails when a mutant survives, or does not apply
+ * any more, and when a judge turns red on the sources as they are. `--runtime bun` does it under one of
+ * the runtimes, which is enough; `--only` takes those with that in their names.
  */
 import process from "node:process";
 import { campaignOf, RUNTIME } from "./_arguments.ts";
-import { Laboratory, mutants } from "./_mutants.ts";
+import { Laboratory, type Mutant, mutants } from "./_mutants.ts";
 
-const CRASHES = 2_000;
-const CRASHES_FULL = 20_000;
+const LABORATORIES = 2;
+const NAME_WIDTH = 40;
 
 const campaign = campaignOf("mutants");
-const crashes = campaign.full ? CRASHES_FULL : CRASHES;
-console.log(`mutants (${RUNTIME}): seeds from ${campaign.seed}, up to ${crashes} crashes each`);
-let dead = 0;
-let failed = 0;
-{
-  using laboratory = new Laboratory();
-  const sound = await laboratory.judge(undefined, campaign.seed, crashes / 10);
-  console.log(`${sound.dead ? "FAILED" : "ok    "} as it is: ${sound.says}`);
-  if (sound.dead) failed++;
-  for (const mutant of mutants()) {
-    if (performance.now() > campaign.until) break;
+const chosen = mutants().filter(({ name }) => name.includes(campaign.only));
+console.log(`mutants (${RUNTIME}): ${chosen.length}`);
+let killed = 0;
+const failed: string[] = [];
+
+/** Whose judgement is asked: each judge on the sources as they are, and then each mutant's on it. */
+interface Question {
+  name: string;
+  mutant: Mutant | undefined;
+  by: readonly string[];
+}
+
+// Enough of the simulated crashes to see that they run.
+const short = (judge: string) => judge.replace(/^(sim .*--crashes) \d+$/, "$1 200");
+const judges = [...new Set(chosen.flatMap(({ by }) => by.map(short)))].sort();
+const questions: Question[] = [
+  ...judges.map((judge) => ({ name: `as it is: ${judge}`, mutant: undefined, by: [judge] })),
+  ...chosen.map((mutant) => ({ name: mutant.name, mutant, by: mutant.by })),
+];
+
+function say(word: string, name: string, seconds: number, text: string): void {
+  const time = `${seconds.toFixed(1)} s`.padStart(8);
+  console.log(`${word.padEnd(9)}${name.padEnd(NAME_WIDTH)}${time}  ${text}`);
+}
+
+async function work(laboratory: Laboratory): Promise<void> {
+  // Ends with the questions.
+  for (;;) {
+    const question = questions.shift();
+    if (!question || performance.now() > campaign.until) return;
+    const { name, mutant, by } = question;
+    const before = performance.now();
+    const seconds = () => (performance.now() - before) / 1000;
     try {
-      const verdict = await laboratory.judge(mutant, campaign.seed, crashes);
-      if (verdict.dead) dead++;
-      else failed++;
-      console.log(`${verdict.dead ? "dead  " : "LIVES "} ${mutant.name}: ${verdict.says}`);
+      const { dead, says } = await laboratory.judge(mutant, by);
+      if (mutant && dead) killed++;
+      else if (dead || mutant) failed.push(name);
+      const word = mutant ? dead ? "killed" : "SURVIVED" : dead ? "FAILED" : "ok";
+      say(word, name, seconds(), mutant && !dead ? mutant.promise : says);
     } catch (error) {
-      failed++;
-      console.log(`FAILED ${mutant.name}: ${(error as Error).message}`);
+      failed.push(name);
+      say("FAILED", name, seconds(), (error as Error).message);
     }
   }
 }
-console.log(`mutants (${RUNTIME}): ${dead} dead, ${failed} failed`);
-process.exit(failed === 0 ? 0 : 1);
+
+await Promise.all(Array.from({ length: LABORATORIES }, async () => {
+  using laboratory = new Laboratory(true);
+  await work(laboratory);
+}));
+for (const name of failed) console.log(`FAILED ${name}`);
+console.log(`mutants (${RUNTIME}): ${killed} killed, ${failed.length} failed`);
+process.exit(failed.length === 0 && killed > 0 ? 0 : 1);

@@ -1,28 +1,27 @@
 /**
  * Whether the simulated crashes would notice: the log with a promise broken on purpose
  * (tests/fault/mutants) must fail them, and the log as it is must pass. `./dev fault mutants` does the
- * same with those that take longer to be found out.
+ * same with all of them, each by what must find it out.
  */
 
 import { strict as assert } from "node:assert";
 import { after, test } from "node:test";
 import { Laboratory, mutants } from "../fault/_mutants.ts";
 
-const SEED = 1;
-const CRASHES = 1000;
-const CRASHES_SOUND = 60;
+const JUDGE = "sim --seed 1 --crashes 1000";
+const JUDGE_SOUND = "sim --seed 1 --crashes 60";
 
 const laboratory = new Laboratory();
 after(() => laboratory[Symbol.dispose]());
 
 test("the sources as they are pass", { timeout: 120_000 }, async () => {
-  const { dead, says } = await laboratory.judge(undefined, SEED, CRASHES_SOUND);
+  const { dead, says } = await laboratory.judge(undefined, [JUDGE_SOUND]);
   assert.ok(!dead, says);
 });
 
 for (const mutant of mutants().filter(({ quick }) => quick)) {
   test(`${mutant.name} is found out`, { timeout: 120_000 }, async () => {
-    const { dead, says } = await laboratory.judge(mutant, SEED, CRASHES);
+    const { dead, says } = await laboratory.judge(mutant, [JUDGE]);
     console.log(`# ${mutant.name}: ${says}`);
     assert.ok(dead, `nothing noticed that this does not hold: ${mutant.promise}`);
   });
