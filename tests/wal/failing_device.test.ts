@@ -161,6 +161,19 @@ for (const mode of ["direct", "buffered"] as const) {
   }
 }
 
+test("a spare that fails leaves no file behind", async () => {
+  for (const [what, fault] of BACK_PRESSURE) {
+    const io = machine();
+    const wal = await started(io, {});
+    io.fail({ ...fault, persistent: true });
+    // Ends with the first segment: the spare that is there is used, and the next one fails.
+    while (wal.stats().spareFailures === 0) await wal.durable(wal.append("x".repeat(7000)));
+    await wal.close();
+    const names = io.listDirectory(PATH).map(({ name }) => name);
+    assert.deepEqual(names.filter((name) => name.endsWith(".tmp")), [], what);
+  }
+});
+
 /** Appends until nothing goes on any more; gives the error. */
 async function fill(wal: Wal): Promise<unknown> {
   // Ends when the segments are used up: nothing is truncated.
@@ -268,6 +281,20 @@ for (const mode of ["direct", "buffered"] as const) {
       const again = await Wal.open(PATH, { ...SMALL, io: after });
       assert.deepEqual([again.recovery.lastLsn, again.recovery.tail], [appendedLsn, "clean"]);
       assert.equal((await records(again)).size, appendedLsn);
+      await again.close();
+    }
+  });
+
+  test(`${mode}: what is interrupted is not taken for done`, async () => {
+    for (const errno of [EINTR, ...(mode === "direct" ? [EAGAIN] : [])]) {
+      const io = machine();
+      const wal = await started(io, { mode });
+      const operation = mode === "direct" ? "write" : "fdatasync";
+      const fault = io.fail({ operation, path: /\.wal$/, errno });
+      const lsn = await wal.durable(wal.append("interrupted"));
+      assert.equal(fault.fired, 1);
+      const again = await Wal.open(PATH, { ...SMALL, io: io.crash(1, { survival: "none" }) });
+      assert.equal(again.recovery.lastLsn, lsn);
       await again.close();
     }
   });
