@@ -31,7 +31,8 @@ const COPIED_WHOLE = [
   ...readdirSync(ROOT).filter((name) => name.endsWith(".ts")),
 ];
 const LIBRARY = "build/liburing-io.so";
-const JUDGE_MILLIS = 300_000;
+/** Many times what any judge takes: by then it hangs, which is a finding too. */
+const JUDGE_MILLIS = 120_000;
 const OUTPUT_BYTES_MAX = 4 * 1024 * 1024;
 /** Lines of output in the message about a judge that did not come to a verdict. */
 const LINES_SHOWN = 20;

@@ -1,8 +1,8 @@
 /**
- * `./dev fault mutants [--only NAME]`: breaks one promise of the library after the other in copies of the
+ * `./dev fault mutants [--only NAME,NAME]`: breaks one promise of the library after the other in copies of the
  * checkout, two at a time, and runs what must find it out. Fails when a mutant survives, or does not apply
  * any more, and when a judge turns red on the sources as they are. `--runtime bun` does it under one of
- * the runtimes, which is enough; `--only` takes those with that in their names.
+ * the runtimes, which is enough; `--only` takes those with one of these in their names.
  */
 import process from "node:process";
 import { campaignOf, RUNTIME } from "./_arguments.ts";
@@ -12,7 +12,8 @@ const LABORATORIES = 2;
 const NAME_WIDTH = 40;
 
 const campaign = campaignOf("mutants");
-const chosen = mutants().filter(({ name }) => name.includes(campaign.only));
+const wanted = campaign.only.split(",");
+const chosen = mutants().filter(({ name }) => wanted.some((one) => name.includes(one)));
 console.log(`mutants (${RUNTIME}): ${chosen.length}`);
 let killed = 0;
 const failed: string[] = [];

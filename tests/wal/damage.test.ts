@@ -188,6 +188,28 @@ test("a frame further behind the hole than the window: corrupt", async () => {
   await refused(off, FIRST, at(3), /cannot be read/);
 });
 
+test("the window itself: five units behind the hole ambiguous, six corrupt, whatever the marks say", async () => {
+  for (const [lsn, units] of [[8, 5], [9, 6]]) {
+    const io = machine();
+    const wal = await Wal.open("/log", options(io));
+    await appendOneByOne(wal, lsn);
+    const off = io.crash(1);
+    await patch(off, FIRST, (bytes) => {
+      bytes.fill(0, at(3), at(lsn));
+      // The mark of the frame that is left was not over the hole: 2, under a checksum of its own.
+      const view = new DataView(bytes.buffer);
+      view.setBigUint64(at(lsn) + 32, 2n, true);
+      const place = new Uint8Array(16);
+      place.set(bytes.subarray(48, 56));
+      new DataView(place.buffer).setBigUint64(8, BigInt(at(lsn)), true);
+      const header = bytes.subarray(at(lsn) + 8, at(lsn) + 64);
+      view.setUint32(at(lsn) + 4, off.crc32c(header, off.crc32c(place)), true);
+    });
+    if (units < 6) await (await opens(off, "ambiguous", 2, lsn - 2)).close();
+    else await refused(off, FIRST, at(3), /was written after it had been durable/);
+  }
+});
+
 test("either copy of the header is enough; without both it is corrupt", async () => {
   for (const sealed of [true, false]) {
     const make = () => sealed ? closed(3) : cutOff(3);

@@ -233,3 +233,26 @@ test("opening costs the last segment, and a position a search over segments, not
   for (const operations of many.seek) assert.ok(operations <= 6 * 5 + 12, `${operations} to seek`);
   assert.ok(many.all > 10 * few.all, "(reading all of it does cost the log)");
 });
+
+test("from the first and the last record of each segment, by whom ever", async () => {
+  // Frames take a unit each, 30 of them fill a segment.
+  const io = MemoryIo.create({ seed: 1, arenaBytes: 2 << 20 });
+  const wal = await Wal.open("/log", { ...SMALL, io });
+  await appendOneByOne(wal, 130);
+  const view = await WalView.open("/log", io);
+  const edges = [1, 2, 29, 30, 31, 32, 59, 60, 61, 62, 90, 91, 119, 120, 121, 122];
+  for (const from of edges) {
+    using cursor = wal.cursor({ from });
+    assert.equal(cursor.next()!.firstLsn, from, `the log, from ${from}`);
+    for await (const batch of view.read({ from })) {
+      assert.equal(batch.firstLsn, from, `a look, from ${from}`);
+      break;
+    }
+    for await (const batch of view.tail({ from })) {
+      assert.equal(batch.firstLsn, from, `a tail, from ${from}`);
+      break;
+    }
+  }
+  await view.close();
+  await wal.close();
+});

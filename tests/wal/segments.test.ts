@@ -92,6 +92,33 @@ test("a segment without records that is let go of under a reader is no error to 
   }
 });
 
+test("however many files are pinned, all of them stay", async () => {
+  const io = MemoryIo.create({ seed: 1, arenaBytes: 2 << 20 });
+  const wal = await Wal.open(PATH, { ...SMALL, io });
+  const cursors = [];
+  for (let i = 0; i < POOL_MAX + 3; i++) {
+    const lsn = await wal.durable(wal.append("first of its segment, or the only one"));
+    const cursor = wal.cursor({ from: lsn, to: lsn + 1 });
+    assert.equal(cursor.next()!.firstLsn, lsn);
+    cursors.push(cursor);
+    await fillSegments(wal, 1);
+  }
+  const pinned = segmentFiles(io).slice(0, cursors.length);
+  const before = await Promise.all(pinned.map((name) => readFile(io, `${PATH}/${name}`)));
+  for (let round = 0; round < 2; round++) {
+    await wal.truncateBefore(wal.durableLsn);
+    await fillSegments(wal, 3);
+  }
+  const after = await Promise.all(pinned.map((name) => readFile(io, `${PATH}/${name}`)));
+  assert.deepEqual(after, before);
+  for (const cursor of cursors) cursor.close();
+  await wal.truncateBefore(wal.durableLsn);
+  await wal.close();
+  const left = segmentFiles(io).filter((name) => pinned.includes(name));
+  assert.ok(left.length <= POOL_MAX, `${left.length} files are left`);
+  io[Symbol.dispose]();
+});
+
 /** CRC32C bit by bit, as the polynomial says. */
 function crc32cByBit(bytes: Uint8Array): number {
   let crc = ~0;
@@ -130,6 +157,10 @@ for (const mode of ["direct", "buffered"] as const) {
       wal.addEventListener("segmentClosed", (event) => {
         closed.push((event as CustomEvent<ClosedSegment>).detail);
       });
+      // A short frame comes into the memory of a long one before it.
+      for (const bytes of [7000, 6000, 5000, 7500, 10, 20, 30, 4100, 5]) {
+        await wal.durable(wal.append("m".repeat(bytes)));
+      }
       await fillSegments(wal, 3);
       await wal.durable(wal.append("the last one"));
       await wal.close();
