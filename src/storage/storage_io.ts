@@ -223,8 +223,8 @@ export class StoragePolicy implements StorageIo {
   private _tailReadySync = NONE;
 
   private _nextToken = 1;
-  /** Called when a write of a file itself has ended. */
-  private _foreignWaiter: (() => void) | undefined;
+  /** Called when a write of a file itself has ended; one for each wait under way. */
+  private readonly _foreignWaiters: (() => void)[] = [];
   private _sinceFlush = 0;
 
   /** @param ownsIo The `Io` ends with this. */
@@ -739,7 +739,11 @@ export class StoragePolicy implements StorageIo {
     if (failed) file.failed = true;
     this._releaseSyncs(file, stamp);
     if (file.writes === 0) this._quiet(file);
-    this._foreignWaiter?.();
+    this._wakeWaiters();
+  }
+
+  private _wakeWaiters(): void {
+    for (const wake of this._foreignWaiters.splice(0)) wake();
   }
 
   /** The file was cut or extended. What is pending keeps its place. */
@@ -891,7 +895,7 @@ export class StoragePolicy implements StorageIo {
     while (this._endedCount === 0 && this.pendingCount > 0) {
       if (this._client.inFlight > 0) await this._client.wait();
       // Syncs wait for writes of the files themselves, which the event loop brings to their ends.
-      else await new Promise<void>((resolve) => this._foreignWaiter = resolve);
+      else await new Promise<void>((resolve) => this._foreignWaiters.push(resolve));
       if (this._closed) return;
       this._turn();
     }
@@ -905,7 +909,7 @@ export class StoragePolicy implements StorageIo {
     this._closing = true;
     for (const registered of this._files) if (registered !== undefined) this._forget(registered);
     this._closed = true;
-    this._foreignWaiter?.();
+    this._wakeWaiters();
     this._release();
   }
 

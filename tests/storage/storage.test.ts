@@ -498,6 +498,18 @@ test(
     }),
 );
 
+test("two waits at once for a write of the file itself both come to an end", async () => {
+  const io = MemoryIo.create({ seed: 3 });
+  using storage = MemoryStorageIo.open({ io });
+  const file = await File.open("/a", RW, io);
+  const fd = storage.registerFd(file);
+  const written = file.writeAt(bytes("by itself"), 0);
+  const token = storage.submitDatasync(fd);
+  await Promise.all([storage.wait(), storage.wait()]);
+  assert.deepEqual([...finish(storage)], [[token, 0]]);
+  assert.equal(await written, 9);
+});
+
 test("Io: a file whose size cannot be found out is not registered", async () => {
   const io = MemoryIo.create();
   using storage = MemoryStorageIo.open({ io });
