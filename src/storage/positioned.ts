@@ -170,11 +170,14 @@ export class PositionedFile implements Disposable {
     if (res < 0) throw ioErrorOf(res, "fdatasync", this.path);
   }
 
-  /** Closes the file. Throws {@linkcode IoError} when that fails; it is closed then, too. */
+  /**
+   * Closes the file. Throws {@linkcode IoError} when that fails; it is closed then, too. Not after
+   * `IoFullError`, while others have all operations of the `Io` in flight: close it again.
+   */
   close(): void {
     if (this._closed) return;
-    this._closed = true;
     this._client.close(this._file, OPEN_HANDLE);
+    this._closed = true;
     const res = awaited(this._client, OPEN_HANDLE);
     for (const buffer of this._kept.splice(0)) this._client.releaseBuffer(buffer);
     if (this._one !== undefined) this._client.releaseBuffer(this._one);

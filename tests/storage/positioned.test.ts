@@ -1,7 +1,14 @@
 /** Positioned, blocking: each promise of `PositionedFile` is a test with its name, on every backend. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Io, IoClosedError, IoError, IoUsageError, type OpenOptions } from "../../io.ts";
+import {
+  type Io,
+  IoClosedError,
+  IoError,
+  IoFullError,
+  IoUsageError,
+  type OpenOptions,
+} from "../../io.ts";
 import { PositionedError, PositionedFile } from "../../storage.ts";
 import { MemoryIo } from "../../testing.ts";
 import { type BackendOptions, BACKENDS, filled } from "../io/support.ts";
@@ -157,6 +164,21 @@ test("short transfers, EINTR and EAGAIN are continued; no progress is an error",
   );
   io.fail({ operation: "write", nth: 1, errno: 28 });
   assert.throws(() => file.pwriteAt(10, filled(10, 1)), { code: "ENOSPC", offset: 10, index: 0 });
+});
+
+test("a file that found no room to be closed can be closed again", () => {
+  const io = MemoryIo.create({ capacity: 1 });
+  const file = PositionedFile.open("/a", RW, io);
+  file.pwriteAt(0, filled(10, 1));
+  const other = io.client("other");
+  other.stat("/a", 1);
+  assert.throws(() => file.close(), IoFullError);
+  other.park();
+  file.close();
+  assert.throws(() => file.preadAt(0, new Uint8Array(1)), IoClosedError);
+  assert.equal(io.arenaFreeBytes, io.arenaBytes, "buffers were given back");
+  other[Symbol.dispose]();
+  io[Symbol.dispose]();
 });
 
 test("falls back to node:fs where there is no ring", () =>
