@@ -398,7 +398,9 @@ export class Segments implements Pins {
     const stat = yield* this.#disk.stat(file);
     if (stat.allocatedBytes >= stat.size) return;
     yield* this.#disk.allocate(file, from, stat.size - from);
-    if (!plan.reserve) yield* this.#zero(file, from, stat.size);
+    // Where nothing could be reserved the holes are there still.
+    const reserved = plan.reserve && (yield* this.#disk.stat(file)).allocatedBytes >= stat.size;
+    if (!reserved) yield* this.#zero(file, from, stat.size);
     yield* this.#disk.fsync(file);
     this.refilled++;
   }

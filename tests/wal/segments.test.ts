@@ -12,6 +12,7 @@ import { Pump } from "../../src/io/pump.ts";
 import { joinCrc, reseedCrc, zerosCrc } from "../../src/wal/crc_join.ts";
 import { Disk } from "../../src/wal/disk.ts";
 import { WalCorruptionError, WalFullError, WalOptionsError } from "../../src/wal/errors.ts";
+import type { WalOptions } from "../../src/wal/options.ts";
 import { type ClosedSegment, POOL_MAX } from "../../src/wal/segments.ts";
 import { Wal } from "../../src/wal/wal.ts";
 import { readFile, records, SMALL, writeFile } from "./support.ts";
@@ -405,6 +406,23 @@ test("no space to fill the holes: the log opens all the same, and waits for spac
   await full.durable(full.append("later"));
   assert.deepEqual([...(await records(full)).values()], ["kept", "later"]);
   await full.close();
+  io[Symbol.dispose]();
+});
+
+test("holes are filled by zeros where nothing can be reserved", async () => {
+  const io = MemoryIo.create({ seed: 16, arenaBytes: 2 << 20 });
+  const options: WalOptions = { ...SMALL, mode: "direct", preallocate: "reserve", io };
+  const wal = await Wal.open(PATH, options);
+  await wal.durable(wal.append("kept"));
+  await wal.close();
+  await makeSparse(io, `${PATH}/${FIRST}`);
+  const EOPNOTSUPP = 95;
+  io.fail({ operation: "allocate", errno: EOPNOTSUPP, persistent: true });
+  const again = await Wal.open(PATH, options);
+  assert.equal(again.stats().segmentsRefilled, 1);
+  assert.equal(await allocatedBytes(io, `${PATH}/${FIRST}`), SMALL.segmentBytes);
+  assert.deepEqual([...(await records(again)).values()], ["kept"]);
+  await again.close();
   io[Symbol.dispose]();
 });
 
