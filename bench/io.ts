@@ -12,10 +12,10 @@
  * `storage-append-single`: each awaited before the next, against the same in C. That they leave nothing
  * on the heap is looked at by `./dev bench heap`.
  *
- * Single writes depend on workers of the kernel: ext4 ends each direct write in a kworker of the processor that
- * took the interrupt (dio), and does buffered writes in one of io_uring. With other work on few
- * processors they measure when those get their turn; `node:fs/promises` sleeps meanwhile, while ours
- * looks. So `promise-write-1` and `storage-append-single` count on an idle machine only.
+ * Single writes depend on workers of the kernel: ext4 ends each direct write in a kworker of the
+ * processor that took the interrupt (dio), and does buffered writes in one of io_uring. With other work
+ * on few processors they measure when those get their turn; `node:fs/promises` sleeps meanwhile, while
+ * ours looks. So `promise-write-1` and `storage-append-single` count on an idle machine only.
  *
  * `positioned-read`: 4 KiB from the page cache, blocking, by `PositionedFile`, against `fs.readSync`.
  * `positioned-batch-32`: 32 blocks at random places, direct, in one batch against one by one.
