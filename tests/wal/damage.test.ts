@@ -188,6 +188,37 @@ test("a frame further behind the hole than the window: corrupt", async () => {
   await refused(off, FIRST, at(3), /cannot be read/);
 });
 
+/** Changes the header of the frame of record `lsn`, under a checksum of its own. */
+function rewrite(
+  io: MemoryIo,
+  bytes: Uint8Array,
+  lsn: number,
+  change: (header: DataView) => void,
+): void {
+  const header = new DataView(bytes.buffer, bytes.byteOffset + at(lsn), 64);
+  change(header);
+  const place = new Uint8Array(16);
+  place.set(bytes.subarray(48, 56));
+  new DataView(place.buffer).setBigUint64(8, BigInt(at(lsn)), true);
+  const covered = bytes.subarray(at(lsn) + 8, at(lsn) + 64);
+  header.setUint32(4, io.crc32c(covered, io.crc32c(place)), true);
+}
+
+test("a frame with a good checksum that does not fit: corrupt, whatever does not", async () => {
+  const changes: [RegExp, (header: DataView) => void][] = [
+    [/begins with record 7 instead of 5/, (header) => header.setBigUint64(24, 7n, true)],
+    [/does not follow the one before/, (header) => header.setUint32(48, 1, true)],
+    [/durable mark lies ahead/, (header) => header.setBigUint64(32, 5n, true)],
+    [/older than the one before/, (header) => header.setUint32(40, 0, true)],
+    [/by opening 9/, (header) => header.setUint32(40, 9, true)],
+  ];
+  for (const [reason, change] of changes) {
+    const io = await cutOff(5);
+    await patch(io, FIRST, (bytes) => rewrite(io, bytes, 5, change));
+    await refused(io, FIRST, at(5), reason);
+  }
+});
+
 test("the window itself: five units behind the hole ambiguous, six corrupt, whatever the marks say", async () => {
   for (const [lsn, units] of [[8, 5], [9, 6]]) {
     const io = machine();
@@ -196,14 +227,8 @@ test("the window itself: five units behind the hole ambiguous, six corrupt, what
     const off = io.crash(1);
     await patch(off, FIRST, (bytes) => {
       bytes.fill(0, at(3), at(lsn));
-      // The mark of the frame that is left was not over the hole: 2, under a checksum of its own.
-      const view = new DataView(bytes.buffer);
-      view.setBigUint64(at(lsn) + 32, 2n, true);
-      const place = new Uint8Array(16);
-      place.set(bytes.subarray(48, 56));
-      new DataView(place.buffer).setBigUint64(8, BigInt(at(lsn)), true);
-      const header = bytes.subarray(at(lsn) + 8, at(lsn) + 64);
-      view.setUint32(at(lsn) + 4, off.crc32c(header, off.crc32c(place)), true);
+      // The mark of the frame that is left was not over the hole.
+      rewrite(off, bytes, lsn, (view) => view.setBigUint64(32, 2n, true));
     });
     if (units < 6) await (await opens(off, "ambiguous", 2, lsn - 2)).close();
     else await refused(off, FIRST, at(3), /was written after it had been durable/);
