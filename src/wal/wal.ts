@@ -729,6 +729,8 @@ export class Wal extends EventTarget implements AsyncDisposable {
       await this.#idle();
       for (const reader of this.#readers) await this.#pump.run(reader.close());
       this.#readers.clear();
+      // Files that they held back are removed before another writer may have the lock.
+      await this.#idle();
       await this.#pump.run(this.#release());
     } catch (error) {
       failure ??= error;

@@ -120,6 +120,22 @@ test("however many files are pinned, all of them stay", async () => {
   io[Symbol.dispose]();
 });
 
+test("what a reader held back is removed before another writer can have the log", async () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const latencyMicros = (draw: () => number) => draw() < 0.3 ? 5000 : 10;
+    const io = MemoryIo.create({ seed, arenaBytes: 2 << 20, history: true, latencyMicros });
+    const wal = await Wal.open(PATH, { ...SMALL, preallocate: false, io });
+    await fillSegments(wal, 2);
+    assert.equal(wal.cursor({ to: 2 }).next()!.length, 1);
+    await wal.truncateBefore(wal.durableLsn);
+    await wal.close();
+    const last = (what: RegExp) => io.history.findLastIndex((line) => what.test(line));
+    const removed = last(/remove .*0001\.wal /);
+    assert.ok(removed >= 0 && removed < last(/close .*LOCK/), `seed ${seed}`);
+    io[Symbol.dispose]();
+  }
+});
+
 /** CRC32C bit by bit, as the polynomial says. */
 function crc32cByBit(bytes: Uint8Array): number {
   let crc = ~0;
