@@ -42,7 +42,7 @@ const SEGMENTS_MIN = 20;
 const IN_FLIGHT = 4;
 /** As much as the files of the log that go round. */
 const FIO_FILE_BYTES = 4 * SEGMENT_BYTES;
-const LEAST_OF_FIO = 0.8;
+const LEAST_OF_FIO = 0.9;
 const LEAST_OF_FRESH = 0.9;
 const LEAST_OF_STREAM = 0.5;
 const LEAST_OF_STRINGS = { bun: 0.5, deno: 0.4 } as const;
