@@ -32,7 +32,7 @@ export {
   XATTR_FLAG,
 } from "./src/abi/generated.ts";
 export { RingUnavailableError, type RingUnavailableReason } from "./src/native/errors.ts";
-export { BufferSet, RegisteredBuffer } from "./src/ring/buffers.ts";
+export { BufferSet, RegisteredBuffer, type RingVector } from "./src/ring/buffers.ts";
 export {
   RingBusyError,
   RingClosedError,
@@ -42,14 +42,10 @@ export {
   RingUnsupportedError,
 } from "./src/ring/errors.ts";
 export { RingFile } from "./src/ring/file.ts";
+export type { OpenHow, RingOperations } from "./src/ring/operations.ts";
 export type { RingOptions } from "./src/ring/options.ts";
-export {
-  type OpenHow,
-  Ring,
-  type RingFeatures,
-  type RingStats,
-  type RingVector,
-  type WorkerLimits,
-} from "./src/ring/ring.ts";
+export type { RingRegistrations, WorkerLimits } from "./src/ring/registrations.ts";
+export { Ring, type RingStats } from "./src/ring/ring.ts";
+export type { RingFeatures } from "./src/ring/setup.ts";
 export { FileSystemResult, StatxResult } from "./src/ring/statx.ts";
 export type { TraceSink } from "./src/ring/trace.ts";

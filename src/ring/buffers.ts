@@ -50,6 +50,16 @@ export class RegisteredBuffer {
   }
 }
 
+/** One piece of memory of a `prepReadv` or `prepWritev`. */
+export interface RingVector {
+  /** A registered buffer of the ring. */
+  readonly buffer: RegisteredBuffer;
+  /** Where in the buffer, bytes. */
+  readonly offset: number;
+  /** Bytes. */
+  readonly length: number;
+}
+
 /** What a set needs of its ring. @internal */
 export interface SlotNames {
   operationOfSlot(slot: number): string;
