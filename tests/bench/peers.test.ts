@@ -10,6 +10,7 @@ import { isPrepared, type ToolName } from "../../bench/peers/tools.ts";
 import { run, underThisRuntime } from "../../bench/support/child.ts";
 import type { Result } from "../../bench/support/report.ts";
 import { ROOT, skipRing } from "../support/ring.ts";
+import { skipUnless } from "../support/skip.ts";
 
 const CASES: Readonly<Record<string, ToolName | undefined>> = {
   sqlite: undefined,
@@ -20,8 +21,10 @@ const CASES: Readonly<Record<string, ToolName | undefined>> = {
 
 for (const [name, tool] of Object.entries(CASES)) {
   const skip = skipRing ||
-    (tool !== undefined && !isPrepared(tool) &&
-      `${name} was not brought: ./dev bench peers brings it`);
+    skipUnless(
+      tool === undefined || isPrepared(tool),
+      `${name} was not brought: ./dev bench peers brings it`,
+    );
   test(`${name} beside the log, by 32 records`, { skip }, async () => {
     const scratch = process.env.URING_SCRATCH;
     const { stdout, stderr } = await run([
