@@ -249,7 +249,7 @@ describe("ring openat2", { skip: skipRing }, () => {
 
   test("follows no magic link of /proc, and openat neither", (ring) => {
     // /proc/self/exe is one that leads to an ordinary file.
-    for (const path of ["/proc/self/exe", "/proc/self/cwd", "/dev/fd/0", "/proc/self/root/etc"]) {
+    for (const path of ["/proc/self/exe", "/proc/self/cwd", "/dev/fd/0", "/proc/self/cwd/tests"]) {
       for (const resolve of [0, NO_MAGICLINKS, NO_XDEV]) {
         const res = finish(ring, ring.prepOpenat2(path, { flags: RDONLY, resolve }, 1));
         assert.ok([-ERRNO.ELOOP, -ERRNO.EXDEV].includes(res as never), `${path}: ${res}`);
