@@ -7,9 +7,9 @@ import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { skipUnless } from "../support/skip.ts";
 import { commandOf, ROOT } from "./_history.ts";
+import { OWN_MOUNTS } from "./_mounts.ts";
 
 /** What a form found: its own words, and whether all held. */
 export interface Finding {
@@ -28,9 +28,6 @@ export function fuzzProgram(build: Build = "fuzz"): string {
   if (status !== 0) throw new Error(`tools/build-shim.sh ${build}: ${stderr}`);
   return join(ROOT, `build/uring-${build}`);
 }
-
-/** As root the file systems alone are the process's own, else its users, too. */
-const OWN_MOUNTS = ["unshare", ...(process.getuid?.() === 0 ? ["-m"] : ["-r", "-m"])];
 
 /**
  * `sh -c` SCRIPT sh DIRECTORY COMMAND…: runs the command in a file system of 16 MiB, which only it has and

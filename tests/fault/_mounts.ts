@@ -43,6 +43,28 @@ export function run(program: string, ...args: string[]): string {
   return stdout;
 }
 
+function unmount(point: string): void {
+  for (let tries = 0;; tries++) {
+    try {
+      run("umount", point);
+      return;
+    } catch (error) {
+      if (tries >= UNMOUNT_TRIES) throw error;
+      pause(UNMOUNT_PAUSE_MILLIS);
+    }
+  }
+}
+
+/**
+ * What runs a command with mounts of its own: as root the file systems alone are the process's own, else its
+ * users, too. What is unmounted outside goes there as well: a copy of a mount would keep its file system
+ * alive, so that it could not be mounted anew after a shutdown.
+ */
+export const OWN_MOUNTS: readonly string[] = [
+  ...["unshare", "--propagation", "slave"],
+  ...(process.getuid?.() === 0 ? ["-m"] : ["-r", "-m"]),
+];
+
 /** A mounted image; a tmpfs needs none. */
 export class ImageMount implements Disposable {
   readonly folder: string;
@@ -51,13 +73,17 @@ export class ImageMount implements Disposable {
   readonly point: string;
   readonly #options: string[];
   #mounted = false;
+  readonly #ownFolder: boolean;
+  /** The folder is mounted on itself: what is mounted in there is shared from its first moment. */
+  #shared = false;
 
-  /** @param folder Where the image lies; default a new one, removed at the end. */
+  /** @param folder Where the image lies, which then stays; default a new one, removed at the end. */
   constructor(
     fileSystem: Mountable,
     megabytes: number,
     { folder, mkfs = [] }: { folder?: string; mkfs?: string[] } = {},
   ) {
+    this.#ownFolder = folder === undefined;
     this.folder = folder ??
       mkdtempSync(join(process.env.URING_SCRATCH ?? tmpdir(), "uring-image-"));
     this.image = join(this.folder, "image");
@@ -65,6 +91,8 @@ export class ImageMount implements Disposable {
     const inMemory = fileSystem === "tmpfs";
     this.#options = ["-t", fileSystem, "-o", inMemory ? `size=${megabytes}m` : "loop"];
     try {
+      run("mount", "--bind", "--make-shared", this.folder, this.folder);
+      this.#shared = true;
       mkdirSync(this.point);
       if (!inMemory) this.#makeImage(fileSystem, megabytes, mkfs);
       this.mount();
@@ -98,20 +126,15 @@ export class ImageMount implements Disposable {
 
   /** Waits until nobody has a file open there: what a killed process had in flight may hold one. */
   unmount(): void {
-    for (let tries = 0; this.#mounted; tries++) {
-      try {
-        run("umount", this.point);
-        this.#mounted = false;
-      } catch (error) {
-        if (tries >= UNMOUNT_TRIES) throw error;
-        pause(UNMOUNT_PAUSE_MILLIS);
-      }
-    }
+    if (this.#mounted) unmount(this.point);
+    this.#mounted = false;
   }
 
   [Symbol.dispose](): void {
     this.unmount();
-    rmSync(this.folder, { recursive: true, force: true });
+    if (this.#shared) unmount(this.folder);
+    this.#shared = false;
+    if (this.#ownFolder) rmSync(this.folder, { recursive: true, force: true });
   }
 }
 
@@ -177,7 +200,7 @@ export class FailingMount implements Disposable {
   [Symbol.dispose](): void {
     this.mend();
     const memory = this.#disk.folder;
-    this.#disk.unmount();
+    this.#disk[Symbol.dispose]();
     run("umount", memory);
     rmSync(this.#folder, { recursive: true, force: true });
   }
