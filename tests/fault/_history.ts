@@ -144,8 +144,8 @@ export class History {
   /** First LSN: truncated to for certain, and asked for. */
   first = 1;
   firstAsked = 1;
-  /** Since it was looked at a writer had retention, which removes what it will. */
-  retaining = false;
+  /** Since somebody said what the log holds a writer had retention, which removes what it will. */
+  #retaining = false;
 
   constructor(seed: number) {
     this.owners = new Owners(seed);
@@ -157,19 +157,27 @@ export class History {
       lastLsn >= this.acknowledged,
       () => `record ${this.acknowledged} was acknowledged, and the log ends with ${lastLsn}`,
     );
-    const most = this.retaining ? Math.max(this.firstAsked, lastLsn + 1) : this.firstAsked;
+    const most = this.#retaining ? Math.max(this.firstAsked, lastLsn + 1) : this.firstAsked;
     check(
       firstLsn >= this.first && firstLsn <= most,
       () => `the log begins with ${firstLsn}, not ${this.first} to ${most}`,
     );
     this.acknowledged = lastLsn;
     this.first = this.firstAsked = firstLsn;
+    this.#retaining = false;
   }
 
   /**
-   * Takes over what a writer reported. Lines from `binding` on tell what it tried, and promise nothing.
+   * Takes over what a writer reported; `retained` says that it had retention. Lines from `binding` on tell
+   * what it tried, and promise nothing.
    */
-  reported(run: number, lines: readonly string[], binding: number = lines.length): void {
+  reported(
+    run: number,
+    lines: readonly string[],
+    { retained = false, binding = lines.length }: { retained?: boolean; binding?: number } = {},
+  ): void {
+    // Already while it opened, before it said what it found.
+    this.#retaining ||= retained;
     const promised = { acknowledged: this.acknowledged, first: this.first };
     lines.forEach((line, index) => {
       if (index === binding) Object.assign(promised, this.#promises());
@@ -178,6 +186,7 @@ export class History {
       switch (word) {
         case "open":
           this.found(lsn, first);
+          this.#retaining = retained;
           this.owners.next(lsn, run);
           break;
         case "d":

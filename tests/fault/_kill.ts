@@ -105,9 +105,9 @@ export async function killCampaign(options: KillOptions): Promise<KillCounts> {
       const writer = next;
       next = new WriterProcess();
       const walOptions = randomOptions(rng, direct);
-      if (rng.oneIn(4)) {
+      const retained = rng.oneIn(4);
+      if (retained) {
         walOptions.retention = { maxSegments: rng.between(2, 6) };
-        history.retaining = true;
         counts.retaining++;
       }
       writer.start({ directory, seed, run, options: walOptions, keep: rng.between(50, 1500) });
@@ -122,8 +122,7 @@ export async function killCampaign(options: KillOptions): Promise<KillCounts> {
       if (!writer.lines.some((line) => line.startsWith("open "))) counts.inOpening++;
       counts.truncations += writer.lines.filter((line) => line.startsWith("T ")).length;
       const before = history.acknowledged;
-      history.reported(run, writer.lines);
-      history.retaining = walOptions.retention !== undefined;
+      history.reported(run, writer.lines, { retained });
       // (Asking for the lock, it would be taken for a writer.)
       await reading;
       history.shown(follower.take());
@@ -135,7 +134,6 @@ export async function killCampaign(options: KillOptions): Promise<KillCounts> {
       const judges = rng.oneIn(judgeOneIn);
       const checkOptions = randomOptions(rng, direct);
       const { tail, records } = await history.check(directory, io, checkOptions, judges);
-      history.retaining = false;
       counts.checked++;
       if (judges) counts.judged++;
       counts[tail as "clean" | "torn" | "ambiguous"]++;

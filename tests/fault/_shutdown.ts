@@ -85,7 +85,7 @@ export async function shutdownCampaign(
       }
       const before = history.acknowledged;
       const binding = options.preallocate === false ? told : writer.lines.length;
-      history.reported(run, writer.lines, binding);
+      history.reported(run, writer.lines, { binding });
       counts.acknowledged += Math.max(0, history.acknowledged - before);
       mount.unmount();
       mount.mount();
