@@ -75,6 +75,11 @@ export function* readCalibration(
     if (error instanceof IoError && error.errno === ENOENT) return undefined;
     throw error;
   }
+  return parseCalibration(text);
+}
+
+/** A stored result, or `undefined` for any other text. */
+export function parseCalibration(text: string): Calibration | undefined {
   try {
     const { version, machine, mode, reason } = JSON.parse(text);
     const { device, fileSystem, kernel } = machine;

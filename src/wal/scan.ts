@@ -312,8 +312,11 @@ export class SegmentScan {
       beyond.frames++;
       beyond.lastOffset = offset;
       beyond.end = Math.min(this.limit, offset + frameBytes(probe.payloadBytes, unit));
-      beyond.lastLsn = Math.max(beyond.lastLsn, probe.firstLsn + probe.recordCount - 1);
-      beyond.durableMark = Math.max(beyond.durableMark, probe.durableMark);
+      // Numbers that there cannot be are NaN: such an LSN names no record, and such a mark is beyond all.
+      const last = probe.firstLsn + probe.recordCount - 1;
+      if (last > beyond.lastLsn) beyond.lastLsn = last;
+      const mark = Number.isNaN(probe.durableMark) ? Number.MAX_SAFE_INTEGER : probe.durableMark;
+      if (mark > beyond.durableMark) beyond.durableMark = mark;
     }
     return beyond;
   }

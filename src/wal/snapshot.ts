@@ -16,6 +16,7 @@ import type { Task } from "../io/pump.ts";
 import { type Disk, joinPath } from "./disk.ts";
 import { WalCorruptionError, WalOptionsError } from "./errors.ts";
 import {
+  type Crc32c,
   encodeMeta,
   type Meta,
   META_FILE_BYTES,
@@ -23,6 +24,7 @@ import {
   META_SLOT_STRIDE_BYTES,
   META_SLOTS,
   segmentName,
+  segmentSequence,
   TEMPORARY_SUFFIX,
   uuidText,
 } from "./format.ts";
@@ -36,6 +38,8 @@ import { SegmentScan } from "./scan.ts";
 export const SNAPSHOT_NAME = "SNAPSHOT";
 const MANIFEST_VERSION = 1;
 const MANIFEST_BYTES_MAX = 1 << 28;
+/** Eight digits and a line feed. */
+const CRC_LINE_BYTES = 9;
 const ZEROS = new Uint8Array(65_536);
 
 /** A file of a snapshot. */
@@ -330,18 +334,47 @@ function* readManifest(disk: Disk, path: string, buffer: IoBuffer): Task<Snapsho
   } finally {
     yield* disk.close(file);
   }
+  return parseManifest(path, bytes, (data, seed) => disk.io.crc32c(data, seed));
+}
+
+/**
+ * What the bytes of a manifest say. A good checksum says that they are what was written, not that this
+ * program wrote them: everything is looked at before it is used.
+ *
+ * @throws {WalCorruptionError} it is none, or of a newer version
+ */
+export function parseManifest(path: string, bytes: Uint8Array, crc32c: Crc32c): SnapshotManifest {
+  const damaged = (reason: string) => new WalCorruptionError(path, 0, reason);
   const end = bytes.indexOf(10) + 1;
-  const crc = new TextDecoder().decode(bytes.subarray(end)).trimEnd();
-  if (end === 0 || disk.io.crc32c(bytes.subarray(0, end)) !== Number.parseInt(crc, 16)) {
-    throw new WalCorruptionError(path, 0, "the checksum of the manifest is wrong");
+  const sum = new TextDecoder().decode(bytes.subarray(end, end + CRC_LINE_BYTES + 1));
+  const good = end > 0 && /^[0-9a-f]{8}\n$/.test(sum) &&
+    crc32c(bytes.subarray(0, end)) === Number.parseInt(sum, 16);
+  if (!good) throw damaged("the checksum of the manifest is wrong");
+  let manifest: SnapshotManifest;
+  try {
+    manifest = JSON.parse(new TextDecoder().decode(bytes.subarray(0, end)));
+  } catch {
+    throw damaged("the manifest has a good checksum and is no JSON");
   }
-  const manifest: SnapshotManifest = JSON.parse(new TextDecoder().decode(bytes.subarray(0, end)));
-  if (manifest.version !== MANIFEST_VERSION) {
-    throw new WalCorruptionError(
-      path,
-      0,
-      `version ${manifest.version} is newer than this program's; use a newer @uring/io`,
-    );
+  const version = manifest?.version;
+  if (Number.isSafeInteger(version) && version > MANIFEST_VERSION) {
+    throw damaged(`version ${version} is newer than this program's; use a newer @uring/io`);
+  }
+  if (!isManifest(manifest)) {
+    throw damaged("the manifest has a good checksum and is none that this program writes");
   }
   return manifest;
+}
+
+const isCount = (value: unknown) => Number.isSafeInteger(value) && value as number >= 0;
+
+function isManifest(value: SnapshotManifest): boolean {
+  return value?.version === MANIFEST_VERSION && typeof value.uuid === "string" &&
+    isCount(value.first) && value.first >= 1 && isCount(value.last) &&
+    value.last >= value.first - 1 && isCount(value.counter) && isCount(value.takenMillis) &&
+    Array.isArray(value.files) &&
+    value.files.every((file) =>
+      typeof file?.name === "string" && isCount(file.bytes) && isCount(file.crc32c) &&
+      (file.name === META_NAME || segmentSequence(file.name) !== undefined)
+    );
 }

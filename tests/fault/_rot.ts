@@ -199,7 +199,7 @@ export async function judge(specimen: Specimen, files: Files, forged: boolean): 
  * Fields that can be forged: where a CRC says that they are right. (Not META's low-water mark: what a log is
  * whose oldest records are another segment's the page does not say.)
  */
-const META_FIELDS: readonly [number, 4 | 8][] = [
+export const META_FIELDS: readonly [number, 4 | 8][] = [
   [8, 4],
   [32, 8],
   [40, 4],
@@ -209,7 +209,7 @@ const META_FIELDS: readonly [number, 4 | 8][] = [
   [80, 8],
   [88, 4],
 ];
-const HEADER_FIELDS: readonly [number, 4 | 8][] = [
+export const HEADER_FIELDS: readonly [number, 4 | 8][] = [
   [8, 4],
   [16, 8],
   [32, 8],
@@ -225,7 +225,7 @@ const HEADER_FIELDS: readonly [number, 4 | 8][] = [
   [96, 8],
   [104, 4],
 ];
-const FRAME_FIELDS: readonly [number, 4 | 8][] = [
+export const FRAME_FIELDS: readonly [number, 4 | 8][] = [
   [12, 4],
   [16, 4],
   [20, 4],
@@ -239,7 +239,7 @@ const FRAME_FIELDS: readonly [number, 4 | 8][] = [
 ];
 
 /** Near what it was, near zero, or anything. */
-function forgeField(rng: Prng, view: DataView, at: number, bytes: 4 | 8): void {
+export function forgeField(rng: Prng, view: DataView, at: number, bytes: 4 | 8): void {
   const near = BigInt(rng.below(5) - 2);
   const old = bytes === 8 ? view.getBigUint64(at, true) : BigInt(view.getUint32(at, true));
   const any = BigInt(rng.next()) << 32n | BigInt(rng.next());
@@ -252,13 +252,14 @@ function forgeField(rng: Prng, view: DataView, at: number, bytes: 4 | 8): void {
 const viewOf = (bytes: Uint8Array) =>
   new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-function reseal(bytes: Uint8Array): void {
+/** Gives a header or a slot of META the checksum that its bytes would have. */
+export function reseal(bytes: Uint8Array): void {
   viewOf(bytes).setUint32(12, 0, true);
   viewOf(bytes).setUint32(12, crc(bytes.subarray(0, 128)), true);
 }
 
 /** Gives a frame the checksums that its bytes would have. */
-function resealFrame(file: Uint8Array, offset: number, payload: boolean): void {
+export function resealFrame(file: Uint8Array, offset: number, payload: boolean): void {
   const place = new Uint8Array(16);
   place.set(file.subarray(48, 56));
   viewOf(place).setBigUint64(8, BigInt(offset), true);

@@ -14,20 +14,25 @@ export interface Verdict {
   offset: number;
   /** Records by LSN; of a corrupt log those before the damage, as far as it was read. */
   records: Map<number, Uint8Array>;
+  /** Of a corrupt log: in words. */
+  why?: string;
 }
 
-class Corrupt extends Error {
+/** Damage, as the page has it. */
+export class Corrupt extends Error {
   readonly file: string;
   readonly offset: number;
+  readonly why: string;
   constructor(file: string, offset: number, why: string) {
     super(`${file} at ${offset}: ${why}`);
+    this.why = why;
     this.file = file;
     this.offset = offset;
   }
 }
 
 const SLOT_BYTES = 65_536;
-const UNITS = [4096, 8192, 16_384, 32_768];
+const UNITS = [4096, 8192, 16_384, 32_768, 65_536];
 const BIGGEST = 2 ** 53 - 1;
 
 const viewOf = (bytes: Uint8Array) =>
@@ -52,7 +57,7 @@ function checked(bytes: Uint8Array, magic: string): DataView | undefined {
 
 const uuidOf = (view: DataView) => view.getBigUint64(16, true) << 64n | view.getBigUint64(24, true);
 
-interface Meta {
+export interface Meta {
   uuid: bigint;
   counter: number;
   epoch: number;
@@ -66,37 +71,39 @@ interface Meta {
   damaged: number;
 }
 
+/** A slot, when it is valid; at `at` in META. */
+export function slotAt(bytes: Uint8Array, at = 0): Meta | undefined {
+  const view = checked(bytes, "URINGMET");
+  if (view === undefined) return undefined;
+  if (view.getUint32(8, true) !== 1) throw new Corrupt("META", at, "newer version");
+  const numbers = [32, 48, 56, 64, 72, 80].map((offset) => u64(view, offset));
+  const [counter, activated, lowLsn, lowSequence, sealedLsn, sealedOffset] = numbers;
+  const possible = numbers.every((number) => number >= 0) && lowLsn >= 1 && lowSequence >= 1 &&
+    (activated === 0 || lowSequence <= activated) && activated - lowSequence < 2 ** 24;
+  if (!possible) return undefined;
+  return {
+    ...{ uuid: uuidOf(view), counter, epoch: view.getUint32(40, true), damaged: 0 },
+    ...{ sealed: view.getUint32(44, true) === 1, activated, lowLsn, lowSequence },
+    ...{ sealedLsn, sealedOffset, sealedChain: view.getUint32(88, true) },
+  };
+}
+
 function readMeta(file: Uint8Array | undefined): Meta {
   if (file === undefined) throw new Corrupt("META", 0, "missing");
   let best: Meta | undefined;
   let damaged = 0;
   for (const at of [0, SLOT_BYTES]) {
     const bytes = file.subarray(at, at + 4096);
-    const view = checked(bytes, "URINGMET");
-    if (view !== undefined && view.getUint32(8, true) !== 1) {
-      throw new Corrupt("META", at, "newer version");
-    }
-    const numbers = view && [32, 48, 56, 64, 72, 80].map((offset) => u64(view, offset));
-    const possible = numbers?.every((number) => number >= 0) && numbers[2] >= 1 &&
-      numbers[3] >= 1 && (numbers[1] === 0 || numbers[3] <= numbers[1]) &&
-      numbers[1] - numbers[3] < 2 ** 24;
-    if (view === undefined || !possible) {
+    const slot = slotAt(bytes, at);
+    if (slot === undefined) {
       if (bytes.some((byte) => byte !== 0)) damaged = at;
-      continue;
-    }
-    const [counter, activated, lowLsn, lowSequence, sealedLsn, sealedOffset] = numbers!;
-    if (best !== undefined && counter <= best.counter) continue;
-    best = {
-      ...{ uuid: uuidOf(view), counter, epoch: view.getUint32(40, true), damaged: 0 },
-      ...{ sealed: view.getUint32(44, true) === 1, activated, lowLsn, lowSequence },
-      ...{ sealedLsn, sealedOffset, sealedChain: view.getUint32(88, true) },
-    };
+    } else if (best === undefined || slot.counter > best.counter) best = slot;
   }
   if (best === undefined) throw new Corrupt("META", damaged, "no valid slot");
   return { ...best, damaged };
 }
 
-interface Header {
+export interface Header {
   uuid: bigint;
   sequence: number;
   first: number;
@@ -110,7 +117,8 @@ interface Header {
   whole: boolean;
 }
 
-function headerAt(bytes: Uint8Array, name: string): Header | undefined {
+/** One copy of a header. */
+export function headerAt(bytes: Uint8Array, name: string): Header | undefined {
   const view = checked(bytes, "URINGWAL");
   if (view === undefined) return undefined;
   if (view.getUint32(8, true) !== 1) throw new Corrupt(name, 0, "newer version");
@@ -143,7 +151,7 @@ function headerOf(bytes: Uint8Array, name: string): Header | undefined {
   return undefined;
 }
 
-interface Frame {
+export interface Frame {
   head: number;
   body: number;
   size: number;
@@ -157,7 +165,7 @@ interface Frame {
 }
 
 /** The header of a frame of this life, if one begins here. */
-function frameAt(bytes: Uint8Array, offset: number, header: Header): Frame | undefined {
+export function frameAt(bytes: Uint8Array, offset: number, header: Header): Frame | undefined {
   if (offset + 64 > bytes.length) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset + offset, 64);
   if (view.getUint32(0, true) !== 0x31465255) return undefined;
@@ -302,7 +310,7 @@ export function readLog(files: Map<string, Uint8Array>, sparesLast = false): Ver
     ) {
       const frame = frameAt(bytes, offset, header);
       if (frame === undefined) continue;
-      if (frame.mark >= next || offset - at >= header.window) {
+      if (frame.mark < 0 || frame.mark >= next || offset - at >= header.window) {
         throw new Corrupt(name, at, "damage before durable records");
       }
       state = "ambiguous";
@@ -310,6 +318,7 @@ export function readLog(files: Map<string, Uint8Array>, sparesLast = false): Ver
     return { state, ...found };
   } catch (error) {
     if (!(error instanceof Corrupt)) throw error;
-    return { state: "corrupt", last: 0, file: error.file, offset: error.offset, records };
+    const { file, offset, why } = error;
+    return { state: "corrupt", last: 0, file, offset, records, why };
   }
 }
