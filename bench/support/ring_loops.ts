@@ -90,12 +90,14 @@ function time(run: (batches: number, batch: number) => number, batch: number): n
  * Measures these cases.
  *
  * @param path Of a file to make.
+ * @param bench The benchmark that they are part of.
  */
 export function measureLoops(
   names: readonly string[],
   path: string,
   rounds: number,
   reference: RingReference,
+  bench = "ring",
 ): void {
   writeFileSync(path, new Uint8Array(READS * BLOCK_BYTES));
   const opened = reference.reference_open(cString(path));
@@ -112,12 +114,13 @@ export function measureLoops(
       ? (batches: number, batch: number) => reads(ring, file, buffers, batches, batch)
       : (batches: number, batch: number) => nops(ring, batches, batch);
     const theirs = loop.reads ? reference.reference_read_fixed : reference.reference_nop;
-    measure(name, loop, rounds, ours, theirs);
+    measure(bench, name, loop, rounds, ours, theirs);
   }
   reference.reference_close();
 }
 
 function measure(
+  bench: string,
   name: string,
   { batch, most }: Loop,
   rounds: number,
@@ -138,7 +141,7 @@ function measure(
   const ratio = value / referenceValue;
   const bar = most?.[host().name];
   report({
-    bench: "ring",
+    bench,
     case: name,
     runtime: host().name,
     value,

@@ -14,6 +14,7 @@ import { ROOT, skipRing } from "../support/ring.ts";
 import { skipUnless } from "../support/skip.ts";
 
 const BENCH = join(ROOT, "bench/ring.ts");
+const NOP_BENCH = join(ROOT, "bench/nop.ts");
 
 function there(program: string): boolean {
   try {
@@ -73,4 +74,18 @@ test("a case that there is not", { skip: skipRing }, async () => {
   const { status, stderr } = await run([...underThisRuntime(BENCH), "--case", "nop-2"]);
   assert.notEqual(status, 0);
   assert.match(stderr, /there is no case nop-2: nop-1, /);
+});
+
+test("what ./dev bench nop says", { skip: skipCompiler }, async () => {
+  const { status, stdout, stderr } = await run([
+    ...underThisRuntime(NOP_BENCH),
+    ...["--json", "--rounds", "1"],
+  ]);
+  assert.ok(status === 0 || status === 1, stderr);
+  const results = stdout.trimEnd().split("\n").map((line) => JSON.parse(line) as Result);
+  assert.deepEqual(results.map((result) => `${result.bench} ${result.case}`), [
+    "nop nop-32",
+    "nop read-fixed",
+  ]);
+  for (const { ratio, bar } of results) assert.ok(ratio > 0 && /^at most 1\.\d\d$/.test(bar));
 });
