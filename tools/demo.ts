@@ -10,11 +10,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import {
   closeSync,
   createWriteStream,
-  existsSync,
   mkdtempSync,
   openSync,
-  readdirSync,
-  readFileSync,
   readSync,
   rmSync,
   statSync,
@@ -24,6 +21,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { Wal } from "../wal.ts";
+import { someLog } from "./some_log.ts";
 
 const ROOT = join(import.meta.dirname!, "..");
 const LEAST_BYTES = 10_000_000;
@@ -50,32 +48,6 @@ interface Lines {
   path: string;
   bytes: number;
   count: number;
-}
-
-/** A real log of this machine; where it has none, a real file of this checkout. */
-function someLog(): string {
-  const known = [
-    "/var/log/dpkg.log",
-    "/var/log/syslog",
-    "/var/log/messages",
-    "/var/log/pacman.log",
-  ];
-  const found = ["/var/log", "/var/log/apt"].filter((folder) => existsSync(folder)).flatMap(
-    (folder) => {
-      try {
-        return readdirSync(folder).filter((name) => name.endsWith(".log"))
-          .map((name) => join(folder, name));
-      } catch {
-        return [];
-      }
-    },
-  );
-  for (const path of [...known, ...found]) {
-    try {
-      if (statSync(path).size > 0 && readFileSync(path).includes(LF)) return path;
-    } catch { /* missing, or not to be read */ }
-  }
-  return join(ROOT, "package-lock.json");
 }
 
 /** Whole pieces of a file. The bytes hold until the next piece. */

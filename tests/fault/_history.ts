@@ -125,7 +125,7 @@ export class WriterProcess {
 }
 
 /** A killed writer's lock is free when its last write has ended; until then it is seen as alive. */
-async function viewOfTheDead(directory: string, io: Io): Promise<WalView> {
+export async function viewOfTheDead(directory: string, io: Io): Promise<WalView> {
   const deadline = performance.now() + LOCK_PATIENCE_MILLIS;
   for (;;) {
     const view = await WalView.open(directory, io);
