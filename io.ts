@@ -48,6 +48,7 @@ export {
   type IoIdentity,
   type IoLatency,
   type IoLeak,
+  type IoLockKind,
   type IoOperationStatistics,
   type IoStat,
   type IoStatistics,

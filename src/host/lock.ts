@@ -23,8 +23,10 @@ export interface FileLock {
 /** Why there is no lock: somebody else holds it, or there are none here. */
 export type LockRefusal = "held" | "unsupported" | "moved";
 
-/** LOCK_EX | LOCK_NB. */
-const EXCLUSIVE_NONBLOCK = 6;
+/** LOCK_SH, LOCK_EX, LOCK_NB. */
+const SHARED = 1;
+const EXCLUSIVE = 2;
+const NONBLOCK = 4;
 /** EAGAIN of Linux and of macOS. */
 const HELD = new Set([11, 35]);
 
@@ -39,7 +41,7 @@ const LIBRARIES: readonly (readonly [name: string, errno: string])[] = [
 // deno-lint-ignore no-explicit-any
 const globals = globalThis as any;
 
-let flock: ((descriptor: number) => number) | "missing" | undefined;
+let flock: ((descriptor: number, exclusive: boolean) => number) | "missing" | undefined;
 
 /** flock(2) by libc: 0, or a positive errno. */
 function bunFlock(): typeof flock {
@@ -50,24 +52,29 @@ function bunFlock(): typeof flock {
         flock: { args: ["i32", "i32"], returns: "i32" },
         [errno]: { args: [], returns: "ptr" },
       });
-      return (descriptor) =>
-        symbols.flock(descriptor, EXCLUSIVE_NONBLOCK) === 0 ? 0 : ffi.read.i32(symbols[errno](), 0);
+      return (descriptor, exclusive) => {
+        const operation = (exclusive ? EXCLUSIVE : SHARED) | NONBLOCK;
+        return symbols.flock(descriptor, operation) === 0 ? 0 : ffi.read.i32(symbols[errno](), 0);
+      };
     } catch { /* another libc */ }
   }
   return "missing";
 }
 
-/** Locks a file exclusively, without waiting. Throws what the runtime throws when it fails otherwise. */
-export function lockFile(target: LockTarget): FileLock | LockRefusal {
-  if (globals.Bun !== undefined) return lockInBun(target);
-  if (globals.Deno !== undefined) return lockInDeno(target);
+/**
+ * Locks a file without waiting, excluding every other lock or exclusive ones only. Throws what the runtime
+ * throws when it fails otherwise.
+ */
+export function lockFile(target: LockTarget, exclusive: boolean): FileLock | LockRefusal {
+  if (globals.Bun !== undefined) return lockInBun(target, exclusive);
+  if (globals.Deno !== undefined) return lockInDeno(target, exclusive);
   return "unsupported";
 }
 
-function lockInBun({ descriptor, path }: LockTarget): FileLock | LockRefusal {
+function lockInBun({ descriptor, path }: LockTarget, exclusive: boolean): FileLock | LockRefusal {
   flock ??= bunFlock();
   if (typeof flock !== "function") return "unsupported";
-  const errno = flock(descriptor);
+  const errno = flock(descriptor, exclusive);
   // Closing the descriptor releases it.
   if (errno === 0) return { release: () => {} };
   if (HELD.has(errno)) return "held";
@@ -75,12 +82,15 @@ function lockInBun({ descriptor, path }: LockTarget): FileLock | LockRefusal {
 }
 
 /** Deno's numbers are not the kernel's, so a second description of the same file carries the lock. */
-function lockInDeno({ path, writable, device, inode }: LockTarget): FileLock | LockRefusal {
+function lockInDeno(
+  { path, writable, device, inode }: LockTarget,
+  exclusive: boolean,
+): FileLock | LockRefusal {
   const file = globals.Deno.openSync(path, writable ? { write: true } : { read: true });
   try {
     const status = file.statSync();
     const same = status.dev === device && status.ino === inode;
-    if (same && file.tryLockSync(true)) return { release: () => file.close() };
+    if (same && file.tryLockSync(exclusive)) return { release: () => file.close() };
     file.close();
     return same ? "held" : "moved";
   } catch (error) {

@@ -180,7 +180,7 @@ export abstract class Backend {
     length: number,
     offset: number,
   ): number;
-  abstract lock(file: OpenFile): number;
+  abstract lock(file: OpenFile, exclusive: boolean): number;
   abstract statFs(file: OpenFile): IoFileSystem;
   abstract noCopyOnWrite(file: OpenFile): number;
   abstract identity(): IoIdentity;

@@ -21,6 +21,7 @@ import {
   IoFullError,
   type IoIdentity,
   type IoLeak,
+  type IoLockKind,
   type IoStat,
   type IoStatistics,
   type IoTimer,
@@ -374,8 +375,11 @@ export class ClientIo implements Io {
     this.driver.startSyncDirectory(slot, admitted);
   }
 
-  lock(file: IoFile): number {
-    return this.driver.lock(this._file(file));
+  lock(file: IoFile, kind: IoLockKind = "exclusive"): number {
+    if (kind !== "exclusive" && kind !== "shared") {
+      throw new TypeError(`a lock is "exclusive" or "shared", not ${JSON.stringify(kind)}`);
+    }
+    return this.driver.lock(this._file(file), kind === "exclusive");
   }
   statFs(file: IoFile): IoFileSystem {
     return this.driver.statFs(this._file(file));

@@ -154,6 +154,9 @@ export interface IoStatistics {
   readonly operations: Readonly<Record<string, IoOperationStatistics>>;
 }
 
+/** What a lock excludes: every other one, or exclusive ones only. */
+export type IoLockKind = "exclusive" | "shared";
+
 /**
  * I/O against one backend, seen by one client.
  *
@@ -271,8 +274,12 @@ export interface Io {
 
   // Immediate calls: they do not touch data, and answer at once.
 
-  /** Exclusive lock on the open file description, without waiting: 0, or -EAGAIN when it is held. */
-  lock(file: IoFile): number;
+  /**
+   * Lock on the open file description, without waiting, which closing it releases: 0, or -EAGAIN when
+   * another description has one that excludes it. A shared one excludes exclusive ones only: with it who
+   * wants to know whether there is a writer is not taken for one.
+   */
+  lock(file: IoFile, kind?: IoLockKind): number;
   /** Of an open file. */
   statFs(file: IoFile): IoFileSystem;
   /** Of an open file. */

@@ -51,8 +51,9 @@ export class FileNode {
   /** Descriptions that are open. */
   opens = 0;
   modifiedMillis = 0;
-  /** The description that holds the lock. */
+  /** The description that holds the lock, or those that share it. */
   holder: object | undefined;
+  readonly sharers = new Set<object>();
 
   constructor(number: number) {
     this.number = number;

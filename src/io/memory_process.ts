@@ -433,6 +433,7 @@ export class MemoryBackend extends Backend {
     const { node } = file;
     if (node === undefined || !this.open.delete(file)) return;
     if (node.holder === file) node.holder = undefined;
+    node.sharers.delete(file);
     this.machine.disk.closeFile(node);
   }
 
@@ -483,19 +484,24 @@ export class MemoryBackend extends Backend {
     this.#inPlace = -1;
   }
 
-  lock(file: OpenFile): number {
+  lock(file: OpenFile, exclusive: boolean): number {
     const { machine } = this;
     const fault = machine.match("lock", file.path, "");
     if (fault?.errno) return -fault.errno;
     const node = (file as MemoryFile).node!;
-    if (node.holder !== undefined && node.holder !== file) {
+    const excluded = () =>
+      (node.holder !== undefined && node.holder !== file) ||
+      (exclusive && node.sharers.size > (node.sharers.has(file) ? 1 : 0));
+    if (excluded()) {
       // The caller will try again, in real time: here others get on as if it had passed.
       machine.clockMicros += LOCK_TRY_MICROS;
       machine.runDue();
       machine.passed();
     }
-    if (node.holder !== undefined && node.holder !== file) return -ERRNO.EAGAIN;
-    node.holder = file;
+    if (excluded()) return -ERRNO.EAGAIN;
+    node.holder = exclusive ? file : undefined;
+    if (exclusive) node.sharers.delete(file);
+    else node.sharers.add(file);
     return 0;
   }
 

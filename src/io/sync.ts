@@ -73,6 +73,8 @@ const builtin = <T>(name: string): T => globals.process.getBuiltinModule(name);
 class SyncFile extends OpenFile {
   descriptor = -1;
   lock: FileLock | undefined;
+  /** Of the lock. */
+  exclusive = false;
 }
 
 class SyncBackend extends Backend {
@@ -369,17 +371,24 @@ class SyncBackend extends Backend {
       : this.#read(file as SyncFile, buffer, bufferOffset, length, offset);
   }
 
-  lock(file: OpenFile): number {
+  lock(file: OpenFile, exclusive: boolean): number {
     const open = file as SyncFile;
-    if (open.lock !== undefined) return 0;
+    if (open.lock !== undefined) {
+      if (open.exclusive === exclusive) return 0;
+      // Deno's lock is another description's, which would exclude this one.
+      open.lock.release();
+      open.lock = undefined;
+    }
     try {
       const { dev, ino } = this.#fs.fstatSync(open.descriptor);
       const { descriptor, path, options } = open;
-      const got = lockFile({ descriptor, path, writable: options.write, device: dev, inode: ino });
+      const target = { descriptor, path, writable: options.write, device: dev, inode: ino };
+      const got = lockFile(target, exclusive);
       if (got === "held") return -ERRNO.EAGAIN;
       if (got === "unsupported") return -ERRNO.EOPNOTSUPP;
       if (got === "moved") return -ERRNO.ESTALE;
       open.lock = got;
+      open.exclusive = exclusive;
       return 0;
     } catch (error) {
       return -errnoOf(error);

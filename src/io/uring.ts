@@ -460,8 +460,9 @@ class UringBackend extends Backend {
     return this.ring.transferNow(writes, reference, buffer.offset + bufferOffset, length, offset);
   }
 
-  lock(file: OpenFile): number {
-    return this.ring.flock((file as UringFile).ring!, LOCK_FLAG.EXCLUSIVE | LOCK_FLAG.NONBLOCK);
+  lock(file: OpenFile, exclusive: boolean): number {
+    const kind = exclusive ? LOCK_FLAG.EXCLUSIVE : LOCK_FLAG.SHARED;
+    return this.ring.flock((file as UringFile).ring!, kind | LOCK_FLAG.NONBLOCK);
   }
 
   statFs(file: OpenFile): IoFileSystem {

@@ -14,7 +14,7 @@ import { Disk, EAGAIN, joinPath } from "./disk.ts";
 import { LsnTooOldError, WalCorruptionError, WalMissingError } from "./errors.ts";
 import { LOCK_NAME, type Meta, META_NAME, META_SLOT_BYTES, segmentName } from "./format.ts";
 import { type MetaReading, readMeta } from "./meta.ts";
-import { checkLink, LogReader, READER_BUFFER_BYTES, type ReadSource } from "./reader.ts";
+import { checkLink, checkLsn, LogReader, READER_BUFFER_BYTES, type ReadSource } from "./reader.ts";
 import { lengthsAddUp, type RecordBatch } from "./records.ts";
 import {
   exists,
@@ -66,7 +66,7 @@ export class WalView implements AsyncDisposable {
   readonly #live: boolean;
   readonly #tail: Tail | undefined;
   readonly #damage: WalCorruptionError | undefined;
-  #lastLsn: number;
+  readonly #lastLsn: number;
   readonly #tails = new Set<Following>();
 
   private constructor(
@@ -258,17 +258,18 @@ export class WalView implements AsyncDisposable {
 
   /** Records of `[from, to)`, as `Wal.read`. Where the log is damaged, the records before it, then the error. */
   async *read(range: { from?: number; to?: number } = {}): AsyncGenerator<RecordBatch> {
-    const from = range.from ?? this.firstLsn;
+    const { from = this.firstLsn } = range;
+    checkLsn("from", from, 1);
+    if (range.to !== undefined) checkLsn("to", range.to, 1);
     if (from < this.firstLsn) throw new LsnTooOldError(from, this.firstLsn);
     // META says that there is no segment, and there are.
     if (this.#damage && this.#sequences.length === 0) throw this.#damage;
     const buffer = this.#io.acquireBuffer(READER_BUFFER_BYTES);
     if (!buffer) throw new RangeError(`reading needs ${READER_BUFFER_BYTES} bytes of the arena`);
     // With damage at the end the true last record is not known: read until it is met.
-    const unbounded = this.#damage !== undefined;
-    if (unbounded) this.#lastLsn = Number.MAX_SAFE_INTEGER - 1;
-    const to = Math.min(range.to ?? Infinity, this.#lastLsn + 1);
-    const reader = new LogReader(this.#source(), from, to, buffer);
+    const last = this.#damage === undefined ? this.#lastLsn : Number.MAX_SAFE_INTEGER - 1;
+    const to = Math.min(range.to ?? Infinity, last + 1);
+    const reader = new LogReader(this.#source(last), from, to, buffer);
     try {
       for (;;) {
         const batch = await this.#pump.run(reader.next());
@@ -329,7 +330,7 @@ export class WalView implements AsyncDisposable {
     throw error;
   }
 
-  #source(): ReadSource {
+  #source(lastLsn: number): ReadSource {
     // deno-lint-ignore no-this-alias
     const view = this;
     return {
@@ -338,9 +339,7 @@ export class WalView implements AsyncDisposable {
       meta: this.#meta,
       foreignWriter: this.#live,
       firstLsn: this.firstLsn,
-      get lastLsn() {
-        return view.#lastLsn;
-      },
+      lastLsn,
       *sequenceOf(lsn, buffer) {
         const sequences = view.#sequences;
         let low = 0;
@@ -447,13 +446,13 @@ function* look(disk: Disk, directory: string, buffer: IoBuffer): Task<Seen> {
   throw failure;
 }
 
-/** Whether a writer has the log now. Asks for the lock, and lets it go at once. */
+/** Whether a writer has the log now. Shares the lock for a moment: others who look do not count. */
 function* isLocked(disk: Disk, directory: string): Task<boolean> {
   const path = joinPath(directory, LOCK_NAME);
   if (!(yield* exists(disk, path))) return false;
   const file = yield* disk.open(path, { read: true });
   try {
-    return disk.io.lock(file) === -EAGAIN;
+    return disk.io.lock(file, "shared") === -EAGAIN;
   } finally {
     yield* disk.close(file);
   }

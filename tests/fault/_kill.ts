@@ -8,6 +8,7 @@ import type { WalOptions } from "../../src/wal/options.ts";
 import { Wal } from "../../src/wal/wal.ts";
 import { Follower } from "./_follower.ts";
 import { Broken, History, WriterProcess } from "./_history.ts";
+import { SlowGroup, slowMissing } from "./_slow_group.ts";
 
 /** What a campaign did. */
 export interface KillCounts {
@@ -27,6 +28,8 @@ export interface KillCounts {
   truncations: number;
   /** Writers that had retention. */
   retaining: number;
+  /** Writers that were killed on a slow disk, with writes that land afterwards. */
+  slow: number;
   /** Records that the follower was shown, and that readers were; readers. */
   followed: number;
   read: number;
@@ -51,6 +54,9 @@ export interface KillOptions {
 const PATIENCE_MILLIS = 20_000;
 const DELAY_MILLIS_MAX = 40;
 const OPENING_DELAY_MILLIS_MAX = 12;
+/** One writer in so many spends its last moments on a slow disk; what it leaves is opened at once. */
+const SLOW_ONE_IN = 12;
+const SLOW_MILLIS_MAX = 30;
 
 const later = (millis: number) => new Promise<void>((resolve) => setTimeout(resolve, millis));
 
@@ -83,6 +89,7 @@ export async function killCampaign(options: KillOptions): Promise<KillCounts> {
   const direct = await directPossible(`${options.directory}/probe`);
   const rng = new Prng(seed);
   const history = new History(seed);
+  using slow = await slowMissing() === undefined ? new SlowGroup(options.directory) : undefined;
   const counts: KillCounts = {
     kills: 0,
     inOpening: 0,
@@ -94,7 +101,7 @@ export async function killCampaign(options: KillOptions): Promise<KillCounts> {
     records: 0,
     acknowledged: 0,
     truncations: 0,
-    ...{ retaining: 0, followed: 0, read: 0, readers: 0, tooOld: 0 },
+    ...{ retaining: 0, slow: 0, followed: 0, read: 0, readers: 0, tooOld: 0 },
   };
   const io = openIo({ backend: "uring", arenaBytes: 2 << 20 });
   // One that is ready while the one before it lives: loading takes longer than all the rest.
@@ -114,6 +121,11 @@ export async function killCampaign(options: KillOptions): Promise<KillCounts> {
       const moment = killingMoment(writer, rng);
       const reading = rng.oneIn(3) ? follower.readAll() : undefined;
       await moment;
+      if (slow && rng.oneIn(SLOW_ONE_IN)) {
+        slow.add(writer.pid);
+        await later(rng.below(SLOW_MILLIS_MAX));
+        counts.slow++;
+      }
       const ended = await writer.kill();
       if (ended.signal !== "SIGKILL" || ended.failed !== undefined) {
         throw new Broken(`the writer ended by itself: ${ended.failed ?? ""}${ended.errors}`);

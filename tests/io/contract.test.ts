@@ -701,6 +701,20 @@ function suite(backend: BackendRow): void {
     assert.equal(io.lock(two), 0);
   });
 
+  row("lock: shared, which excludes exclusive ones only", (io, d) => {
+    const [one, two, three] = [1, 2, 3].map(() => openFile(io, `${d}/a`));
+    assert.equal(io.lock(one, "shared"), 0);
+    assert.equal(io.lock(two, "shared"), 0);
+    assert.equal(io.lock(three), -EAGAIN);
+    assert.equal(io.lock(two), -EAGAIN, "while another one shares it");
+    assert.equal(run(io, (h) => io.close(one, h)), 0);
+    assert.equal(io.lock(two), 0, "now alone, it can have it whole");
+    assert.equal(io.lock(three, "shared"), -EAGAIN);
+    assert.equal(io.lock(two, "shared"), 0, "and share it again");
+    assert.equal(io.lock(three, "shared"), 0);
+    assert.throws(() => io.lock(three, "both" as "shared"), { message: /"exclusive" or "shared"/ });
+  });
+
   row("statFs and alignment: of an open file", (io, d) => {
     const file = openFile(io, `${d}/a`);
     const fileSystem = io.statFs(file);

@@ -7,63 +7,20 @@
 import { strict as assert } from "node:assert";
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
-import { writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { test } from "node:test";
 import { openIo } from "../../src/io/open_io.ts";
 import { Wal } from "../../src/wal/wal.ts";
 import { commandOf } from "../fault/_history.ts";
 import { FRAME_BYTES, LATE_OPTIONS, lateRecord } from "../fault/_late.ts";
+import { skipSlow, SLOW_BYTES_PER_SECOND, SlowGroup } from "../fault/_slow_group.ts";
 import { inScratch, skipRing } from "../support/ring.ts";
-import { skipUnless } from "../support/skip.ts";
 
-const GROUPS = "/sys/fs/cgroup/blkio";
-const BYTES_PER_SECOND = 4 << 20;
 /** All four writes at that speed, and once more. */
-const LANDED_MILLIS = 2 * 4 * FRAME_BYTES / BYTES_PER_SECOND * 1000;
+const LANDED_MILLIS = 2 * 4 * FRAME_BYTES / SLOW_BYTES_PER_SECOND * 1000;
 
-/** A control group whose members write slowly to the device under `directory`. */
-class SlowGroup implements Disposable {
-  readonly #path = join(GROUPS, `uring-test-${process.pid}`);
-
-  constructor(directory: string) {
-    const { dev } = statSync(directory);
-    const device = `${(dev >> 8) & 0xfff}:${(dev & 0xff) | ((dev >> 12) & 0xfff00)}`;
-    mkdirSync(this.#path);
-    try {
-      const limit = join(this.#path, "blkio.throttle.write_bps_device");
-      writeFileSync(limit, `${device} ${BYTES_PER_SECOND}`);
-    } catch (error) {
-      this[Symbol.dispose]();
-      throw error;
-    }
-  }
-
-  add(pid: number): void {
-    writeFileSync(join(this.#path, "cgroup.procs"), String(pid));
-  }
-
-  [Symbol.dispose](): void {
-    rmdirSync(this.#path);
-  }
-}
-
-async function missing(): Promise<string | undefined> {
-  if (!existsSync(join(GROUPS, "cgroup.procs"))) {
-    return "slowing a disk down needs the blkio control group (v1)";
-  }
-  try {
-    await inScratch((directory) => new SlowGroup(directory)[Symbol.dispose]());
-    return undefined;
-  } catch (error) {
-    return `the disk cannot be slowed down (${(error as Error).message})`;
-  }
-}
-
-const reason = await missing();
-const skip = skipRing || skipUnless(reason === undefined, `${reason}`);
+const skip = skipRing || await skipSlow();
 
 const hashOf = (file: string) => createHash("sha256").update(readFileSync(file)).digest("hex");
 
