@@ -10,21 +10,15 @@ import { PermissionError } from "../host/errors.ts";
 import { type Host, hostOrUndefined, type NativeLibrary, type Signature } from "../host/host.ts";
 import { ELF_HEADER_BYTES, elfProblem } from "./elf.ts";
 import { RingUnavailableError } from "./errors.ts";
+import { type Functions, guard } from "./guard.ts";
 import { INSTALLED, LIBRARY_VARIABLE, locate, type Location } from "./locate.ts";
 
-type Entry = (typeof EXPORTS)[number];
-type Argument<S> = S extends "buffer" ? ArrayBufferView : number;
-type Arguments<T extends readonly unknown[]> = { -readonly [K in keyof T]: Argument<T[K]> };
-/** The functions of the library; those that block return a promise in Deno. */
-export type Functions = {
-  [E in Entry as E["name"]]: (
-    ...args: Arguments<E["arguments"]>
-  ) => E["blocking"] extends true ? number | Promise<number> : number;
-};
+export type { Functions };
 
 /** The library of this thread. */
 export interface Library extends Location {
   readonly host: Host;
+  /** Guarded: the library's own are known to nobody else. */
   readonly functions: Functions;
 }
 
@@ -74,8 +68,13 @@ function load(): Library {
   }
   verifyFile(host, location);
   verifyAbi(host, location);
-  const native = open(host, location, Object.fromEntries(EXPORTS.map((one) => [one.name, one])));
-  return { ...location, host, functions: native.symbols as Functions };
+  const { symbols } = open(
+    host,
+    location,
+    Object.fromEntries(EXPORTS.map((one) => [one.name, one])),
+  );
+  const raw = Object.fromEntries(EXPORTS.map(({ name }) => [name, symbols[name]]));
+  return Object.freeze({ ...location, host, functions: guard(raw as Functions) });
 }
 
 function verifyFile(host: Host, location: Location): void {

@@ -7,7 +7,7 @@
 
 import { errnoName, errnoText } from "../abi/errno.ts";
 import { OPERATION, OPERATIONS, RESULT_BYTES, SETUP_FLAG } from "../abi/generated.ts";
-import type { Functions } from "../native/library.ts";
+import { library } from "../native/library.ts";
 import type { SystemInfo } from "../native/system.ts";
 import { checkFlags, checkNumber } from "./arguments.ts";
 import { BufferSet, type RegisteredBuffer, type RingVector } from "./buffers.ts";
@@ -23,10 +23,6 @@ import { RingWait } from "./wait.ts";
 /** What the least kernel has is not asked for. */
 const SINCE_LEAST = OPERATIONS[OPERATION.nop].since;
 
-/** Memory that the kernel may still write to: of open rings, and of such as did not close in time. */
-const keptAlive = new Map<number, readonly unknown[]>();
-const leaked: unknown[] = [];
-
 /** What an operation in flight leaves for its completion. */
 type Special = StatxResult | RingFile | string | readonly RingVector[];
 
@@ -34,7 +30,6 @@ type Special = StatxResult | RingFile | string | readonly RingVector[];
 export class RingCore implements QueueOwner {
   /** The ring as the shim knows it. */
   readonly number: number;
-  readonly functions: Functions;
   readonly entries: number;
   readonly slots: number;
   readonly features: RingFeatures;
@@ -62,15 +57,12 @@ export class RingCore implements QueueOwner {
   constructor(
     options: ResolvedOptions,
     attach: RingCore | undefined,
-    functions: Functions,
     system: () => SystemInfo,
   ) {
-    const made = setUp(options, attach?.number ?? 0, functions, system);
+    const made = setUp(options, attach?.number ?? 0, system);
     const { number, features, memory } = made;
-    // The kernel and the shim know addresses in these: they live as long as the ring.
-    keptAlive.set(number, Object.values(memory));
+    const { functions } = library();
     this.number = number;
-    this.functions = functions;
     this.entries = options.entries;
     this.slots = options.slots;
     this.features = features;
@@ -105,11 +97,9 @@ export class RingCore implements QueueOwner {
   /** As `Ring.close`. */
   close(deadlineMillis: number): number {
     if (this.queue.closed) return 0;
-    const left = this.functions.uring_close(this.number, deadlineMillis);
+    const left = library().functions.uring_close(this.number, deadlineMillis);
     this.queue.close();
     this.files.close();
-    if (left !== 0) leaked.push(keptAlive.get(this.number));
-    keptAlive.delete(this.number);
     this.wait.end();
     this.check(left, "closing the ring");
     return left;
@@ -120,7 +110,7 @@ export class RingCore implements QueueOwner {
     const { offset, length } = buffer;
     // The kernel forgets a ring's registrations with the ring.
     if (!this.queue.closed) {
-      const result = this.functions.uring_update_buffer(this.number, offset, length, 0);
+      const result = library().functions.uring_update_buffer(this.number, offset, length, 0);
       this.check(result, `unregistering buffer ${buffer.index}`);
     }
     buffer.registered = false;
@@ -251,7 +241,7 @@ export class RingCore implements QueueOwner {
     this.checkOpen();
     if (this.#probe === undefined) {
       const bytes = new Uint8Array(new SharedArrayBuffer(OPERATIONS.length));
-      this.check(this.functions.uring_probe(this.number, bytes, bytes.length), "the probe");
+      this.check(library().functions.uring_probe(this.number, bytes, bytes.length), "the probe");
       this.#probe = Array.from(bytes, (byte) => byte === 1);
     }
     return this.#probe;

@@ -14,6 +14,7 @@ import {
   FILE_UPDATE,
   OPERATIONS,
 } from "../abi/generated.ts";
+import { library } from "../native/library.ts";
 import { checkNumber, U32_MAX } from "./arguments.ts";
 import type { RegisteredBuffer } from "./buffers.ts";
 import { RingCore } from "./core.ts";
@@ -68,7 +69,7 @@ export abstract class RingRegistrations extends RingOperations {
     this._core.checkOpen();
     checkNumber("descriptor", descriptor, 0x7fff_ffff);
     this._core.files.checkRoom(1);
-    const reference = this._core.functions.uring_adopt(this._core.number, descriptor);
+    const reference = library().functions.uring_adopt(this._core.number, descriptor);
     this._core.check(reference, `adopting descriptor ${descriptor}`);
     this._core.files.taken++;
     return this._core.files.add(reference, "");
@@ -85,7 +86,7 @@ export abstract class RingRegistrations extends RingOperations {
     const other = file?.owner;
     if (!(other instanceof RingCore)) throw this._core.badFile(file);
     this._core.files.checkRoom(1);
-    const { uring_adopt_file } = this._core.functions;
+    const { uring_adopt_file } = library().functions;
     const reference = uring_adopt_file(this._core.number, other.number, file.reference);
     this._core.check(reference, `adopting ${file.path || "a file"} of another ring`);
     this._core.files.taken++;
@@ -172,7 +173,7 @@ export abstract class RingRegistrations extends RingOperations {
     }
     const bytes = new Uint8Array(updates.buffer);
     this._core.check(
-      this._core.functions.uring_update_files(this._core.number, bytes, bytes.length),
+      library().functions.uring_update_files(this._core.number, bytes, bytes.length),
       `changing ${count} files of the ring`,
     );
     return references.map((_, i) => updates[words * i + FILE_UPDATE.file / 4]);
@@ -192,7 +193,7 @@ export abstract class RingRegistrations extends RingOperations {
     for (const buffer of buffers) {
       if (buffer.registered) continue;
       const { offset, length } = buffer;
-      const result = this._core.functions.uring_update_buffer(this._core.number, offset, length, 1);
+      const result = library().functions.uring_update_buffer(this._core.number, offset, length, 1);
       this._core.check(result, `registering the ${length} bytes of buffer ${buffer.index}`);
       buffer.registered = true;
       this._core.registeredBytes += length;
@@ -240,7 +241,7 @@ export abstract class RingRegistrations extends RingOperations {
     }
     const bytes = operations === undefined ? 0 : rows.length;
     this._core.check(
-      this._core.functions.uring_enable(this._core.number, rows, bytes),
+      library().functions.uring_enable(this._core.number, rows, bytes),
       "enabling the ring",
     );
   }
@@ -263,7 +264,7 @@ export abstract class RingRegistrations extends RingOperations {
     }
     const bytes = new Uint8Array(words.buffer);
     this._core.check(
-      this._core.functions.uring_workers(this._core.number, bytes, 8),
+      library().functions.uring_workers(this._core.number, bytes, 8),
       "limiting worker threads",
     );
     return { bounded: words[0], unbounded: words[1] };
@@ -297,7 +298,7 @@ export abstract class RingRegistrations extends RingOperations {
       what = CANCEL_TARGET.FILE;
       which = target.reference;
     }
-    const { uring_cancel_sync } = this._core.functions;
+    const { uring_cancel_sync } = library().functions;
     const res = uring_cancel_sync(this._core.number, what, which, generation >>> 0, timeoutMillis);
     if (res === -ERRNO.EINVAL) throw new RingUnsupportedError("synchronous cancel", "6.0");
     if (res !== -ERRNO.ENOENT && res !== -ERRNO.ETIME) this._core.check(res, "cancelling");
@@ -314,14 +315,14 @@ export abstract class RingRegistrations extends RingOperations {
   flock(file: RingFile, flags: number): number {
     this._core.checkFile(file);
     checkNumber("flags", flags, 15);
-    return this._core.functions.uring_flock(this._core.number, file.reference, flags);
+    return library().functions.uring_flock(this._core.number, file.reference, flags);
   }
 
   /** Tells about the file system of a file. Blocks. @returns 0, or a negative errno. */
   fstatfs(file: RingFile, result: FileSystemResult): number {
     this._core.checkFile(file);
     const bytes = new Uint8Array(new SharedArrayBuffer(FILE_SYSTEM_INFO.bytes));
-    const res = this._core.functions.uring_fstatfs(
+    const res = library().functions.uring_fstatfs(
       this._core.number,
       file.reference,
       bytes,
@@ -336,7 +337,7 @@ export abstract class RingRegistrations extends RingOperations {
     this._core.checkFile(file);
     checkNumber("size", size);
     const high = Math.floor(size / 0x1_0000_0000);
-    return this._core.functions.uring_ftruncate(
+    return library().functions.uring_ftruncate(
       this._core.number,
       file.reference,
       size >>> 0,
@@ -350,13 +351,13 @@ export abstract class RingRegistrations extends RingOperations {
    */
   nocow(file: RingFile): number {
     this._core.checkFile(file);
-    return this._core.functions.uring_nocow(this._core.number, file.reference);
+    return library().functions.uring_nocow(this._core.number, file.reference);
   }
 
   /** Physical block of the device under a file, bytes; 0 when unknown, or a negative errno. */
   physicalBlockBytes(file: RingFile): number {
     this._core.checkFile(file);
-    return this._core.functions.uring_physical_block_bytes(this._core.number, file.reference);
+    return library().functions.uring_physical_block_bytes(this._core.number, file.reference);
   }
 
   /**
@@ -376,8 +377,8 @@ export abstract class RingRegistrations extends RingOperations {
     const high = fileOffset > U32_MAX ? Math.floor(fileOffset / 0x1_0000_0000) : 0;
     const low = fileOffset >>> 0;
     return writes
-      ? this._core.functions.uring_pwrite(this._core.number, reference, address, length, low, high)
-      : this._core.functions.uring_pread(this._core.number, reference, address, length, low, high);
+      ? library().functions.uring_pwrite(this._core.number, reference, address, length, low, high)
+      : library().functions.uring_pread(this._core.number, reference, address, length, low, high);
   }
 
   /**
@@ -385,6 +386,6 @@ export abstract class RingRegistrations extends RingOperations {
    * @internal
    */
   crc32cArena(seed: number, address: number, length: number): number {
-    return this._core.functions.uring_crc32c_arena(this._core.number, seed, address, length);
+    return library().functions.uring_crc32c_arena(this._core.number, seed, address, length);
   }
 }

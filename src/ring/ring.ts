@@ -128,7 +128,7 @@ export class Ring extends RingRegistrations {
     let system: SystemInfo | undefined;
     const systemOnce = () => system ??= systemInfo(functions);
     if (kernelIsOld(systemOnce())) throw oldKernel(systemOnce());
-    return new Ring(new RingCore(resolved, attach?._core, functions, systemOnce));
+    return new Ring(new RingCore(resolved, attach?._core, systemOnce));
   }
 
   /** Whether the ring can be used. */

@@ -6,7 +6,7 @@
 
 import { errnoName } from "../abi/errno.ts";
 import { FEATURE_FLAG, HUGE_PAGE_BYTES, OPEN_PARAMETERS, SETUP_FLAG } from "../abi/generated.ts";
-import { type Functions, library } from "../native/library.ts";
+import { library } from "../native/library.ts";
 import type { SystemInfo } from "../native/system.ts";
 import { IMAGE_WORDS } from "./layout.ts";
 import { type ResolvedOptions, SLICE_ALIGNMENT_BYTES } from "./options.ts";
@@ -69,7 +69,6 @@ export interface RingSetup {
 export function setUp(
   options: ResolvedOptions,
   attach: number,
-  functions: Functions,
   system: () => SystemInfo,
 ): RingSetup {
   const shared = (bytes: number) => new Uint8Array(new SharedArrayBuffer(bytes));
@@ -79,9 +78,11 @@ export function setUp(
   const control = shared(64);
   const slack = options.arenaBytes < HUGE_PAGE_BYTES ? SLICE_ALIGNMENT_BYTES : HUGE_PAGE_BYTES;
   const arena = shared(options.arenaBytes + slack);
-  const parameters = new DataView(new SharedArrayBuffer(OPEN_PARAMETERS.bytes));
-  const put = (at: number, value: number) => parameters.setUint32(at, value, true);
-  const got = (at: number) => parameters.getUint32(at, true);
+  const { host, functions } = library();
+  const parameters = shared(OPEN_PARAMETERS.bytes);
+  const view = new DataView(parameters.buffer);
+  const put = (at: number, value: number) => view.setUint32(at, value, true);
+  const got = (at: number) => view.getUint32(at, true);
   put(OPEN_PARAMETERS.entries, options.entries);
   put(OPEN_PARAMETERS.slots, options.slots);
   put(OPEN_PARAMETERS.files, options.files);
@@ -91,7 +92,7 @@ export function setUp(
   put(OPEN_PARAMETERS.setupFlags, options.setupFlags);
   put(OPEN_PARAMETERS.sqpollIdleMillis, options.sqpollIdleMillis);
   put(OPEN_PARAMETERS.sqpollCpu, options.sqpollCpu);
-  put(OPEN_PARAMETERS.inWorker, library().host.isWorker() ? 1 : 0);
+  put(OPEN_PARAMETERS.inWorker, host.isWorker() ? 1 : 0);
   put(OPEN_PARAMETERS.rung, options.firstRung);
   put(OPEN_PARAMETERS.completionEntries, options.completionEntries);
   put(OPEN_PARAMETERS.attach, attach);

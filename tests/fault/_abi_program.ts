@@ -132,7 +132,8 @@ class Session {
     const arena = this.piece(arenaBytes + PAGE, 8);
     for (let i = 0; i < parameterBytes; i++) this.area[i] = letter(rng);
 
-    const parameters = new DataView(new SharedArrayBuffer(OPEN_PARAMETERS.bytes));
+    const words = new Uint8Array(new SharedArrayBuffer(OPEN_PARAMETERS.bytes));
+    const parameters = new DataView(words.buffer);
     const put = (at: number, value: number) => parameters.setUint32(at, value, true);
     put(OPEN_PARAMETERS.entries, entries);
     put(OPEN_PARAMETERS.slots, slots);
@@ -155,7 +156,7 @@ class Session {
     this.sliced = rng.oneIn(6);
     put(OPEN_PARAMETERS.bufferSlices, this.sliced ? arenaBytes / PAGE : 0);
     this.number = functions.uring_open(
-      parameters,
+      words,
       this.staging,
       this.area,
       this.columns,
