@@ -23,6 +23,7 @@ import { findInText, type FindLineEnds, nativeFinder } from "./lines.ts";
 import { openWritingIo } from "./log_io.ts";
 import {
   LiveLines,
+  OutputClosedError,
   type Progress,
   progressOf,
   say,
@@ -177,19 +178,33 @@ class Append {
   }
 
   async #end(failure: unknown): Promise<number> {
+    // First of all: whoever reads the output may be gone, or slow.
+    if (failure !== undefined) this.#sayFailure(failure);
+    let lost: unknown;
     if (this.#live) {
       this.#tell();
       await this.#live.end();
+      lost = this.#live.failure;
     } else {
-      writeOut(this.#line(this.#wal.durableLsn) + "\n");
+      try {
+        writeOut(this.#line(this.#wal.durableLsn) + "\n");
+      } catch (error) {
+        lost = error;
+      }
     }
-    if (failure !== undefined) {
-      say(`uring append: ${inWords(failure)}`);
-      say(`uring append: the log is durable up to record ${this.#wal.durableLsn}`);
+    if (lost !== undefined && !(lost instanceof OutputClosedError)) {
+      if (failure === undefined) this.#sayFailure(lost);
+      else say(`uring append: ${inWords(lost)}`);
       return 1;
     }
+    if (failure !== undefined) return 1;
     if (this.#signal) return 128 + SIGNALS[this.#signal];
-    return this.#live?.closed ? STATUS_OUTPUT_CLOSED : 0;
+    return lost === undefined ? 0 : STATUS_OUTPUT_CLOSED;
+  }
+
+  #sayFailure(failure: unknown): void {
+    say(`uring append: ${inWords(failure)}`);
+    say(`uring append: the log is durable up to record ${this.#wal.durableLsn}`);
   }
 
   #line(lsn: number): string {

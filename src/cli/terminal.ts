@@ -15,6 +15,14 @@ export class OutputClosedError extends Error {
 }
 export const STATUS_OUTPUT_CLOSED = 128 + 13;
 
+/** Only a broken pipe is a reader that went away; everything else was not written, and is to be said. */
+function outputFailure(error: Error): Error {
+  const { code, message } = error as { code?: string; message: string };
+  if (code === "EPIPE") return new OutputClosedError("standard output was closed");
+  const named = code === undefined || message.includes(code) ? message : `${code}: ${message}`;
+  return new Error(`standard output: ${named}`);
+}
+
 const EAGAIN_PAUSE_MILLIS = 1;
 const pause = new Int32Array(new SharedArrayBuffer(4));
 
@@ -26,10 +34,8 @@ export function writeOut(data: Uint8Array | string): void {
     try {
       at += writeSync(1, bytes, at, bytes.length - at);
     } catch (error) {
-      const { code, message } = error as { code?: string; message: string };
-      if (code === "EPIPE") throw new OutputClosedError("standard output was closed");
       // Somebody who shares the pipe made it nonblocking.
-      if (code !== "EAGAIN") throw new Error(`standard output: ${message}`);
+      if ((error as { code?: string }).code !== "EAGAIN") throw outputFailure(error as Error);
       Atomics.wait(pause, 0, 0, EAGAIN_PAUSE_MILLIS);
     }
   }
@@ -42,61 +48,80 @@ export function say(line: string): void {
   } catch { /* there is nobody to tell */ }
 }
 
-/** Text that waits for a slow reader at most, before only the last line of it is kept. */
+/** Characters that wait for a slow reader at most, before only the last line of them is kept. */
 const WAITING_MAX = 65_536;
+/** A pipe takes so much as a whole or not at all, which tells how to go on where it does not wait. */
+const PIECE_MAX = 4096;
 
 /**
- * Lines to standard output without waiting for the reader, each at once. Where the reader is slower
- * than the lines come, they are joined; beyond `WAITING_MAX` characters only the newest is kept, which
- * says as much as those before it.
+ * Lines to standard output without waiting for the reader, each at once (a runtime whose writes block
+ * waits for it all the same). Where the reader is slower than the lines come, they are joined; beyond
+ * `WAITING_MAX` characters only the newest is kept, which says as much as those before it.
  */
 export class LiveLines {
   #waiting = "";
   #writing = false;
-  #closed = false;
+  #failure: Error | undefined;
   #ended: (() => void) | undefined;
-  readonly #onClosed: () => void;
+  readonly #onFailure: () => void;
 
-  /** @param onClosed Called once, when the reader is gone. */
-  constructor(onClosed: () => void) {
-    this.#onClosed = onClosed;
-    process.stdout.on("error", () => this.#close());
+  /** @param onFailure Called once, when nothing more can be written; `failure` says why. */
+  constructor(onFailure: () => void) {
+    this.#onFailure = onFailure;
+    process.stdout.on("error", (error) => this.#fail(error));
   }
 
-  get closed(): boolean {
-    return this.#closed;
+  /** An `OutputClosedError` when the reader is gone, else an error that names standard output. */
+  get failure(): Error | undefined {
+    return this.#failure;
   }
 
+  /** `line` is shorter than a piece. */
   push(line: string): void {
-    if (this.#closed) return;
+    if (this.#failure) return;
     if (this.#waiting.length > WAITING_MAX) this.#waiting = "";
     this.#waiting += line + "\n";
     if (!this.#writing) this.#write();
   }
 
   #write(): void {
-    const text = this.#waiting;
-    this.#waiting = "";
+    const waiting = this.#waiting;
+    const length = waiting.length > PIECE_MAX
+      ? waiting.lastIndexOf("\n", PIECE_MAX - 1) + 1
+      : waiting.length;
+    this.#waiting = waiting.slice(length);
     this.#writing = true;
-    process.stdout.write(text, (error) => {
-      this.#writing = false;
-      if (error) this.#close();
-      else if (this.#waiting !== "") this.#write();
-      if (!this.#writing) this.#ended?.();
-    });
+    this.#writePiece(waiting.slice(0, length));
   }
 
-  #close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
+  #writePiece(piece: string): void {
+    try {
+      process.stdout.write(piece, (error) => this.#wrote(error));
+    } catch (error) {
+      // Deno's standard output throws what it does not tell the callback.
+      if ((error as { code?: string }).code !== "EAGAIN") this.#wrote(error as Error);
+      else setTimeout(() => this.#writePiece(piece), EAGAIN_PAUSE_MILLIS);
+    }
+  }
+
+  #wrote(error: Error | null | undefined): void {
+    this.#writing = false;
+    if (error) this.#fail(error);
+    else if (this.#waiting !== "") this.#write();
+    if (!this.#writing) this.#ended?.();
+  }
+
+  #fail(error: Error): void {
+    if (this.#failure) return;
+    this.#failure = outputFailure(error);
     this.#waiting = "";
-    this.#onClosed();
+    this.#onFailure();
     this.#ended?.();
   }
 
-  /** Resolves when everything is written, or the reader is gone. */
+  /** Resolves when everything is written, or nothing more can be. */
   end(): Promise<void> {
-    if (this.#closed || !this.#writing) return Promise.resolve();
+    if (this.#failure || !this.#writing) return Promise.resolve();
     return new Promise((resolve) => this.#ended = resolve);
   }
 }
