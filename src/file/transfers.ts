@@ -12,6 +12,7 @@ import {
   type IoFile,
   IoFullError,
   type IoStat,
+  type IoTimer,
   IoUsageError,
 } from "../io/io.ts";
 import { ioErrorOf } from "../io/io_error.ts";
@@ -42,7 +43,7 @@ const LARGE_KEPT_MAX = 4;
 /** Handles of operations in flight; those of opens and closes lie above. */
 const HANDLES = 4096;
 /** Until an operation is tried again for which others have taken all room of the `Io`. */
-const RETRY_MILLIS = 1;
+const RETRY_MICROS = 1000;
 const NOTHING = new Uint8Array(0);
 
 /** What a driver wants to know of the user of an operation. */
@@ -99,7 +100,9 @@ export class Transfers {
   private readonly _waiting: Operation[] = [];
   private readonly _small: IoBuffer[] = [];
   private readonly _large: IoBuffer[] = [];
-  private _retry: ReturnType<typeof setTimeout> | undefined;
+  /** Buffers that operations have: each of them comes back. */
+  private _held = 0;
+  private _retry: IoTimer | undefined;
   private _failure: { error: unknown } | undefined;
 
   constructor(io: Io) {
@@ -115,6 +118,7 @@ export class Transfers {
 
   /** Gives everything back; nothing may be in flight. */
   end(): void {
+    this._retry?.cancel();
     this.trim();
     this.io[Symbol.dispose]();
   }
@@ -184,10 +188,10 @@ export class Transfers {
       }
     }
     this._waiting.push(operation);
-    this._retry ??= setTimeout(() => {
+    this._retry ??= this.io.after(RETRY_MICROS, () => {
       this._retry = undefined;
       this._submitWaiting();
-    }, RETRY_MILLIS);
+    });
   }
 
   private _submitWaiting(): void {
@@ -206,6 +210,8 @@ export class Transfers {
         return;
       }
     }
+    this._retry?.cancel();
+    this._retry = undefined;
   }
 
   /** Hands it to the `Io`; false when there is no buffer for it. */
@@ -230,6 +236,7 @@ export class Transfers {
         case Kind.write: {
           const { buffer, bytes, done } = operation;
           const piece = Math.min(buffer!.length, length - done);
+          if (bytes.length < done + piece) throw memoryGone("written from");
           buffer!.bytes.set(piece === bytes.length ? bytes : bytes.subarray(done, done + piece));
           io.writeAt(file, buffer!, 0, piece, offset + done, operation.flags, handle);
           break;
@@ -279,6 +286,10 @@ export class Transfers {
     if (kind === Kind.read) {
       if (res > 0) {
         const { bytes } = operation.buffer!;
+        if (operation.bytes.length < operation.done + res) {
+          operation.reject(memoryGone("read into"));
+          return operation.settled = true;
+        }
         operation.bytes.set(res === bytes.length ? bytes : bytes.subarray(0, res), operation.done);
       }
       operation.done += res;
@@ -328,21 +339,28 @@ export class Transfers {
   }
 
   private _takeBuffer(bytes: number): IoBuffer | undefined {
-    const { blockSize } = this.io;
-    if (bytes > blockSize) {
-      const large = this._large.pop() ?? this.io.acquireBuffer(LARGE_BYTES);
-      if (large !== undefined) return large;
+    const buffer = this._findBuffer(bytes);
+    if (buffer !== undefined) {
+      this._held++;
+      return buffer;
     }
-    const small = this._small.pop() ?? this.io.acquireBuffer(blockSize);
-    if (small !== undefined) return small;
-    const any = this._large.pop();
-    if (any !== undefined || this.io.inFlight > 0) return any;
+    if (this._held > 0) return undefined;
     throw new IoUsageError(
       "no buffer is free: the arena of this Io is used up by others; open a larger one",
     );
   }
 
+  private _findBuffer(bytes: number): IoBuffer | undefined {
+    const { blockSize } = this.io;
+    if (bytes > blockSize) {
+      const large = this._large.pop() ?? this.io.acquireBuffer(LARGE_BYTES);
+      if (large !== undefined) return large;
+    }
+    return this._small.pop() ?? this.io.acquireBuffer(blockSize) ?? this._large.pop();
+  }
+
   private _giveBuffer(buffer: IoBuffer): void {
+    this._held--;
     const large = buffer.length === LARGE_BYTES;
     const kept = large ? this._large : this._small;
     if (kept.length < (large ? LARGE_KEPT_MAX : SMALL_KEPT_MAX)) kept.push(buffer);
@@ -356,8 +374,16 @@ export class Transfers {
     this._inFlight.length = 0;
     for (const operation of all) {
       // Its buffer may still be in flight.
+      if (operation!.buffer !== undefined) this._held--;
       operation!.buffer = undefined;
       this._finish(operation!, error);
     }
   }
+}
+
+/** A buffer of the caller was transferred away, or made smaller, before its operation had ended. */
+function memoryGone(what: string): IoUsageError {
+  return new IoUsageError(
+    `the memory that is ${what} was transferred away or made smaller before the promise had settled`,
+  );
 }

@@ -7,9 +7,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { crc32c } from "../../src/io/crc32c.ts";
 import { Prng } from "../../src/io/prng.ts";
-import { DSYNC, type IoBuffer, type IoFile } from "../../io.ts";
+import { DSYNC, File, type IoBuffer, type IoFile } from "../../io.ts";
 import { MemoryIo } from "../../testing.ts";
-import { openFile } from "./support.ts";
+import { filled, openFile } from "./support.ts";
 
 const CHECKSUM = 304764563;
 
@@ -75,4 +75,39 @@ test("the same seed gives the same history, another one another", async () => {
     all.push(...lines);
   }
   assert.equal(crc32c(new TextEncoder().encode(all.join("\n"))), CHECKSUM);
+});
+
+/** Files on an `Io` of which another client has nearly all operations; the program takes its time. */
+async function crowded(spinMillis: number): Promise<string[]> {
+  const io = MemoryIo.create({ seed: 5, history: true, capacity: 4 });
+  const file = await File.open("/a", { read: true, write: true, create: true }, io);
+  const other = io.client("other");
+  const buffers = [0, 1, 2].map(() => other.acquireBuffer()!);
+  let left = 100;
+  const writes = Promise.all(
+    Array.from(
+      { length: left },
+      (_, i) => file.writeAt(filled(100, i), i * 100).then(() => left--),
+    ),
+  );
+  while (left > 0) {
+    for (let i = 0; i < buffers.length && other.available > 0; i++) {
+      other.writeAt(file.ioFile, buffers[i], 0, 4096, 65536 + 4096 * i, 0, i);
+    }
+    while (other.inFlight > 0) {
+      await other.wait();
+      other.poll();
+      other.completions.clear();
+    }
+    const until = performance.now() + spinMillis;
+    while (performance.now() < until);
+  }
+  await writes;
+  buffers.forEach((buffer) => other.releaseBuffer(buffer));
+  await file.close();
+  return [...io.history, String(io.now())];
+}
+
+test("how long a program takes in real time changes nothing, also where files wait for room", async () => {
+  assert.deepEqual(await crowded(0.5), await crowded(0));
 });
