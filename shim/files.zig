@@ -6,7 +6,15 @@ const abi = @import("abi.zig");
 const kernel = @import("kernel.zig");
 const liburing = @import("liburing.zig");
 
-pub const State = enum(u8) { free, opening, open, closing, retired };
+pub const State = enum(u8) {
+    free,
+    opening,
+    open,
+    closing,
+    retired,
+    /// The ring is gone, and the descriptor stays: see `Ring.keepNamed`.
+    kept,
+};
 
 pub const File = struct {
     /// The reference that names this file now; while it is not open, one that can name no file.

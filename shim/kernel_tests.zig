@@ -519,6 +519,43 @@ test "B5: what a thread leaves behind is swept by the next open, and its lock wi
     }
 }
 
+test "what a thread had opened and not reaped is closed by the sweep" {
+    const Worker = struct {
+        var failed: ?anyerror = null;
+        fn run(change: abi.OpenParameters) void {
+            work(change) catch |err| {
+                failed = err;
+            };
+        }
+        fn work(change: abi.OpenParameters) !void {
+            var session = try Session.open(.{ .in_worker = 1, .files = 64, .rung = change.rung, .setup_flags = change.setup_flags });
+            const name = session.path(0, "/dev/null");
+            // Another thread opens them, after the tick has looked.
+            for (0..50) |place| session.stage(@intCast(place), "openat", .{
+                .flags = abi.sqe_flag.ASYNC,
+                .length = name,
+            });
+            try equal(0, @min(session.tick(50, 0, 0), 0));
+            kernel.sleep(50 * std.time.ns_per_ms);
+            freestanding.unmap(session.arena, Session.bytes);
+        }
+    };
+    {
+        var sweeper = try Session.open(.{});
+        sweeper.close();
+    }
+    const before = openDescriptors();
+    inline for (.{ .{ .rung = 1 }, .{ .rung = 2 }, .{ .setup_flags = abi.setup_flag.SQPOLL } }) |change| {
+        const thread = try std.Thread.spawn(.{}, Worker.run, .{std.mem.zeroInit(abi.OpenParameters, change)});
+        thread.join();
+        if (Worker.failed) |err| return err;
+        try expect(openDescriptors() >= before + 50);
+        var sweeper = try Session.open(.{});
+        sweeper.close();
+        try equal(before, openDescriptors());
+    }
+}
+
 test "an alarm signals the eventfd, and nothing else comes of it" {
     var session = try Session.open(.{});
     try stuckReads(&session, 1);

@@ -69,6 +69,8 @@ pub const Ring = extern struct {
 
 /// In `Ring.int_flags`: `enter_ring_fd` is an index of the thread's registered rings.
 pub const INT_FLAG_REG_RING: u8 = 1;
+/// Calls of io_uring_register go by that index, too.
+pub const INT_FLAG_REG_REG_RING: u8 = 2;
 
 pub const SqOffsets = extern struct { words: [8]u32, resv2: u64 };
 pub const CqOffsets = extern struct { words: [8]u32, resv2: u64 };

@@ -310,28 +310,36 @@ pub fn close(number: u32, deadline_millis: u32) i32 {
         .failed => |rc| return rc,
     };
     const left = ring.drain(deadline_millis);
-    for (0..ring.files.count) |index| {
-        const file = &ring.files.all[index];
-        if (file.state != .open) continue;
-        if (file.in_flight == 0) {
-            ring.files.unregister(&ring.uring, file);
-        }
-        // With operations in flight the lock stays until the last of them lets go of the description.
-        kernel.close(file.fd);
-    }
     {
         table.lock.acquire();
         defer table.lock.release();
         table.vacate(table.entryOf(number));
     }
-    ring.detachAll();
+    dismantle(ring);
+    return @intCast(left);
+}
+
+/// Takes a ring apart that nobody finds any more. Its descriptors are closed last: while there is a ring, an
+/// operation can name one, and a thread that polls can be about to.
+fn dismantle(ring: *Ring) void {
+    const all = ring.files.all[0..ring.files.count];
+    for (all) |*file| {
+        // With operations in flight the lock stays until the last of them lets go of the description.
+        if (file.state == .open and file.in_flight == 0) ring.files.unregister(&ring.uring, file);
+    }
+    ring.keepNamed();
+    for (all) |file| {
+        if (file.state == .kept and file.locked and file.in_flight == 0) _ = kernel.flock(file.fd, abi.lock_flag.UNLOCK);
+    }
     const keep = memoryInFlight(ring);
     // The kernel takes a ring apart after its descriptor is closed, in its own time; locked memory
     // that the next ring may need goes back now.
-    if (ring.registered and left == 0) _ = liburing.io_uring_unregister_buffers(&ring.uring);
+    if (ring.registered and ring.in_flight == 0) _ = liburing.io_uring_unregister_buffers(&ring.uring);
     liburing.io_uring_queue_exit(&ring.uring);
+    for (all) |*file| {
+        if (file.state == .open) kernel.close(file.fd);
+    }
     release(ring, !keep);
-    return @intCast(left);
 }
 
 /// Whether the kernel may still read or write the slots' memory. Then it stays for the life of the
@@ -341,7 +349,7 @@ fn memoryInFlight(ring: *const Ring) bool {
     for (ring.slots[0..ring.slot_count]) |slot| {
         if (!slot.busy) continue;
         switch (slot.kind) {
-            .private, .result, .value, .open, .open_in => return true,
+            .private, .named, .result, .value, .open, .open_in => return true,
             .simple, .pair, .close, .message => {},
         }
     }
@@ -356,20 +364,13 @@ fn sweep() u32 {
         if (entry.tid == 0 or !kernel.threadGone(entry.tid)) continue;
         const ring = entry.ring;
         table.vacate(entry);
-        for (0..ring.files.count) |index| {
-            const file = &ring.files.all[index];
-            // A close or an open in flight ends with the ring.
-            if (file.state != .open) continue;
-            if (file.locked and file.in_flight == 0) _ = kernel.flock(file.fd, abi.lock_flag.UNLOCK);
-            kernel.close(file.fd);
-        }
         // Its index among the registered rings was the dead thread's; to this one it is another ring.
-        ring.uring.int_flags &= ~liburing.INT_FLAG_REG_RING;
+        ring.uring.int_flags &= ~(liburing.INT_FLAG_REG_RING | liburing.INT_FLAG_REG_REG_RING);
         ring.uring.enter_ring_fd = ring.uring.ring_fd;
-        ring.detachAll();
-        const keep = memoryInFlight(ring);
-        liburing.io_uring_queue_exit(&ring.uring);
-        release(ring, !keep);
+        // What has completed since its last tick: an open among that has a descriptor that nobody else knows.
+        // With DEFER_TASKRUN the kernel keeps completions for the thread that is gone, and nobody can ask.
+        ring.settleReady();
+        dismantle(ring);
         swept += 1;
     }
     wake.sweep();

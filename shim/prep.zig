@@ -255,6 +255,7 @@ fn kindOf(comptime row: abi.Row) slots.Kind {
     }
     if (row.file == .ring) return .message;
     if (row.second != .none) return .pair;
+    if (row.file == .directory) @compileError(row.name ++ ": only what opens can begin at a directory");
     var kind: slots.Kind = .simple;
     for (row.sources()) |source| {
         if (placeOf(source) == null) continue;
@@ -264,13 +265,13 @@ fn kindOf(comptime row: abi.Row) slots.Kind {
             else => kind = .private,
         }
     }
-    return kind;
+    return if (row.file == .real) .named else kind;
 }
 
 fn attaches(comptime kind: slots.Kind) bool {
     return switch (kind) {
         .open_in, .pair, .value, .message => true,
-        .simple, .private, .result, .open, .close => false,
+        .simple, .private, .named, .result, .open, .close => false,
     };
 }
 

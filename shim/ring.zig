@@ -434,7 +434,7 @@ pub const Ring = struct {
             file.?.in_flight -= 1;
         }
         return switch (slot.kind) {
-            .simple, .private, .pair, .message => result,
+            .simple, .private, .named, .pair, .message => result,
             .result => ring.copyResult(slot_index, result),
             .value => ring.copyValueOut(slot_index, result),
             .open, .open_in => ring.opened(file.?, result),
@@ -450,7 +450,7 @@ pub const Ring = struct {
                 ring.files.all[attachment.file].in_flight -= 1;
             },
             .message => kernel.close(attachment.descriptor),
-            .simple, .private, .result, .value, .open, .close => {},
+            .simple, .private, .named, .result, .value, .open, .close => {},
         }
     }
 
@@ -486,11 +486,32 @@ pub const Ring = struct {
         return @ptrCast(ring.slot_memory + @as(usize, slot_index) * slots.memory_bytes);
     }
 
-    /// What operations that will not be settled any more have attached.
-    pub fn detachAll(ring: *Ring) void {
-        for (ring.slots[0..ring.slot_count], 0..) |slot, index| {
-            if (slot.busy) ring.detach(@intCast(index));
+    /// Before the ring is taken apart: descriptors that operations without an end go by stay open for the
+    /// life of the process. The kernel looks a descriptor up when it comes to the operation, in a thread of
+    /// its own also after the ring was closed, and a number that was free would have become another's.
+    pub fn keepNamed(ring: *Ring) void {
+        if (ring.in_flight == 0) return;
+        const all = ring.files.all;
+        for (ring.slots[0..ring.slot_count], ring.attachments) |slot, attachment| {
+            if (!slot.busy) continue;
+            // Of all else the kernel's table has the file.
+            const by_number = switch (slot.kind) {
+                .named, .close, .result, .value => true,
+                .simple, .private, .pair, .open, .open_in, .message => !ring.files.registered,
+            };
+            if (by_number and slot.file != slots.no_file) keep(&all[slot.file]);
+            switch (slot.kind) {
+                .open_in => if (attachment.file != slots.no_file) keep(&all[attachment.file]),
+                .pair => if (!ring.files.registered) keep(&all[attachment.file]),
+                else => {},
+            }
         }
+    }
+
+    fn keep(file: *files.File) void {
+        file.state = .kept;
+        // What is left are operations that move data: the lock stays until they have ended.
+        file.in_flight -= 1;
     }
 
     /// Values lie in the arena. `result` of a question for the size is more than there is.

@@ -5,6 +5,8 @@ pub const Kind = enum(u8) {
     simple,
     /// The kernel reads something in the slot's memory: a path, vectors, a time.
     private,
+    /// The file goes over by its descriptor, and the kernel may read something in the slot's memory.
+    named,
     /// The kernel writes a structure into the slot's memory; it is copied out.
     result,
     /// `res` is a descriptor; it becomes a file slot.

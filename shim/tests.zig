@@ -489,6 +489,48 @@ test "a close that was canceled closes all the same" {
     try equal(files.State.free, fake.files[file & 0xfff].state);
 }
 
+test "descriptors that unfinished operations go by are kept, and no others" {
+    const name = struct {
+        fn of(comptime text: []const u8) u8 {
+            return inline for (abi.operations, 0..) |row, number| {
+                if (comptime std.mem.eql(u8, row.name, text)) break number;
+            } else unreachable;
+        }
+    }.of;
+    inline for (.{ true, false }) |registered| {
+        begin();
+        Kernel.completes = false;
+        fake.ring.files.registered = registered;
+        fake.ring.file_flag = if (registered) abi.sqe_flag.FIXED_FILE else 0;
+        const idle = fake.openFile();
+        const cases = .{
+            .{ comptime name("read"), !registered },
+            .{ comptime name("fsync"), !registered },
+            .{ comptime name("fstatx"), true },
+            .{ comptime name("fgetxattr"), true },
+            .{ comptime name("cancel_file"), true },
+            .{ comptime name("close"), true },
+        };
+        var refs: [cases.len]u32 = undefined;
+        inline for (cases, 0..) |case, index| {
+            refs[index] = fake.openFile();
+            fake.images[0] = validImage(abi.operations[case[0]], case[0], index, refs[index]);
+            try equal(0, fake.ring.tick(1, 0, 0));
+        }
+        // A write is on its way beside what goes by number, and keeps the lock.
+        fake.images[0] = validImage(abi.operations[comptime name("write")], comptime name("write"), cases.len, refs[2]);
+        try equal(0, fake.ring.tick(1, 0, 0));
+        fake.ring.keepNamed();
+        inline for (cases, refs) |case, ref| {
+            const kept = fake.files[ref & 0xfff].state == .kept;
+            try equal(case[1], kept);
+        }
+        try equal(files.State.open, fake.files[idle & 0xfff].state);
+        try equal(@as(u32, if (registered) 1 else 0), fake.files[refs[2] & 0xfff].in_flight);
+        try equal(0, fake.files[refs[3] & 0xfff].in_flight);
+    }
+}
+
 test "a slot whose generations are used up is retired" {
     begin();
     fake.files[0].generation = (1 << abi.file_generation_bits) - 1;
