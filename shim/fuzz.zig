@@ -129,7 +129,7 @@ fn one(random: std.Random) void {
     write(std.mem.asBytes(sqe));
     const slot: u32 = @truncate(sqe.user_data);
     switch (fake.slots[slot].kind) {
-        .private, .result, .open, .open_in, .value => {
+        .private, .named, .result, .open, .open_in, .value => {
             writeInt(u32, slots.memory_bytes);
             write(fake.slot_memory[slot * slots.memory_bytes ..][0..slots.memory_bytes]);
         },
