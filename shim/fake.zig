@@ -102,6 +102,7 @@ pub const Fake = struct {
             .overflows = 0,
             .stale = 0,
             .cancel_outstanding = false,
+            .cancels = false,
             .mapping_bytes = 0,
             .slot_memory_bytes = 0,
             .enter_for_test = undefined,

@@ -153,6 +153,7 @@ fn Prepare(comptime operation: u8) type {
                 };
                 if (second) |one| one.in_flight += 1;
             }
+            if (row.opcode == liburing.OP_ASYNC_CANCEL) ring.cancels = true;
             if (row.effect == .closes) {
                 ring.files.beginClose(file.?);
                 ring.closes_staged += 1;

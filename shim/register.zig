@@ -210,6 +210,7 @@ pub fn cancelSync(ring: *Ring, target: u32, number: u32, generation: u32, timeou
         },
         else => return -kernel.EINVAL,
     }
+    ring.cancels = true;
     const deadline = kernel.nanoseconds() + @as(u64, timeout_millis) * std.time.ns_per_ms;
     while (true) {
         const left = deadline -| kernel.nanoseconds();

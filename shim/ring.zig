@@ -78,6 +78,8 @@ pub const Ring = struct {
 
     /// A request of `drain` has not completed.
     cancel_outstanding: bool,
+    /// Something that this ring did can have canceled a close that is in flight.
+    cancels: bool,
     /// Of the whole mapping in which this structure lies.
     mapping_bytes: usize,
     slot_memory_bytes: usize,
@@ -96,6 +98,8 @@ pub const Ring = struct {
         var published: u32 = 0;
         var crowded = false;
         if (staged > 0) {
+            // Nothing from before can reach what is staged now.
+            if (ring.in_flight == 0) ring.cancels = false;
             if (staged > ring.staged_max) return if (ring.staged_max == 0) -kernel.EBADFD else -kernel.EINVAL;
             switch (ring.stage(staged)) {
                 .built => |count| {
@@ -175,8 +179,12 @@ pub const Ring = struct {
 
     fn unregisterClosing(ring: *Ring, from: u32, count: u32) void {
         for (0..count) |index| {
-            const slot = &ring.slots[slotOf(ring.sqe(from +% @as(u32, @intCast(index))))];
-            if (slot.kind == .close) ring.files.unregister(&ring.uring, &ring.files.all[slot.file]);
+            const position = from +% @as(u32, @intCast(index));
+            const slot = &ring.slots[slotOf(ring.sqe(position))];
+            if (slot.kind != .close) continue;
+            // The last of a chain.
+            if (index > 0 and ring.sqe(position -% 1).flags & links != 0) ring.cancels = true;
+            ring.files.unregister(&ring.uring, &ring.files.all[slot.file]);
         }
         ring.closes_staged = 0;
     }
@@ -464,9 +472,10 @@ pub const Ring = struct {
 
     fn closed(ring: *Ring, file: *files.File, result: i32) i32 {
         // Whatever a close returns, the descriptor is gone, and its number may be another's by now: a file
-        // system can answer a close with any errno. But a canceled one was never tried, and a ring that
-        // polls refuses it. (An allow-list always has close.)
-        const untried = result == -kernel.ECANCELED or
+        // system can answer a close with any errno, also with ECANCELED. But what this ring has canceled was
+        // never tried, and a ring that polls refuses it. (An allow-list always has close.) Where a thread ended
+        // with its close in flight nobody can tell: better a descriptor too many.
+        const untried = (result == -kernel.ECANCELED and ring.cancels) or
             (result == -kernel.EINVAL and ring.setup_flags & abi.setup_flag.IOPOLL != 0);
         if (untried) kernel.close(file.fd);
         ring.files.endClose(file);
@@ -622,6 +631,7 @@ pub const Ring = struct {
     /// Asks the kernel to cancel everything, and settles what ends before the deadline, delivering
     /// nothing. The result is what is still in flight then.
     pub fn drain(ring: *Ring, deadline_millis: u32) u32 {
+        if (ring.in_flight > 0) ring.cancels = true;
         const deadline = kernel.nanoseconds() + @as(u64, deadline_millis) * std.time.ns_per_ms;
         ring.settleReady();
         var at_once = true;

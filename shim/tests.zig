@@ -477,16 +477,41 @@ test "a file with operations in flight cannot be closed, and a closed one not us
     try equal(Reason.file, stageOne(validImage(abi.operations[3], 3, 0, file)));
 }
 
-test "a close that was canceled closes all the same" {
+test "a close that this ring canceled closes all the same, and no other" {
     begin();
-    const file = fake.openFile();
     Kernel.completes = false;
-    fake.images[0] = validImage(abi.operations[9], 9, 0, file);
-    _ = fake.ring.tick(1, 0, 0);
-    fake.complete(0, 5, -kernel.ECANCELED, 0);
-    try equal(1, fake.ring.tick(0, 0, 0));
-    try equal(0, fake.columns[2 * fake_ring.slot_count]);
-    try equal(files.State.free, fake.files[file & 0xfff].state);
+    const canceling = comptime rowOf("cancel_any");
+    const link = comptime rowOf("nop");
+    inline for (.{ "canceled", "chained", "neither" }) |how| {
+        const file = fake.openFile();
+        const descriptor = kernel.open("/dev/null", 0);
+        fake.files[file & 0xfff].fd = descriptor;
+        var count: u32 = 0;
+        if (how[1] == 'h') {
+            fake.images[count] = validImage(abi.operations[link], link, 1, 0);
+            fake.images[count].flags = abi.sqe_flag.IO_LINK;
+            count += 1;
+        }
+        fake.images[count] = validImage(abi.operations[9], 9, 0, file);
+        count += 1;
+        if (how[0] == 'c' and how[1] == 'a') {
+            fake.images[count] = validImage(abi.operations[canceling], canceling, 2, 0);
+            count += 1;
+        }
+        try equal(0, fake.ring.tick(count, 0, 0));
+        if (how[1] == 'h') fake.complete(1, 5, -5, 0);
+        fake.complete(0, 5, -kernel.ECANCELED, 0);
+        if (how[1] == 'a') fake.complete(2, 5, 1, 0);
+        try equal(@as(i32, @intCast(count)), fake.ring.tick(0, 0, 0));
+        try equal(files.State.free, fake.files[file & 0xfff].state);
+        // A file system can say so, too, when it has closed: then the number may be another's.
+        const still = kernel.duplicate(descriptor);
+        if (how[0] == 'n') {
+            try expect(still >= 0);
+            kernel.close(still);
+            kernel.close(descriptor);
+        } else try equal(-kernel.EBADF, still);
+    }
 }
 
 test "descriptors that unfinished operations go by are kept, and no others" {
