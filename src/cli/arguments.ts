@@ -67,6 +67,7 @@ export function parse(command: Command, raw: string[]): Values {
       throw new UsageError(`there is no option ${name.length === 1 ? "-" : "--"}${name}`);
     }
   }
+  refuseValues(command, raw);
   const values: Record<string, string | boolean | undefined> = {};
   let positionals = 0;
   for (const name of names) {
@@ -84,6 +85,17 @@ export function parse(command: Command, raw: string[]): Values {
     throw new UsageError(`${parsed._[positionals]} is one argument too many`);
   }
   return values;
+}
+
+/** `--acks=banana` is no wish for acknowledgements, and was none against them. */
+function refuseValues(command: Command, raw: readonly string[]): void {
+  for (const argument of raw) {
+    if (argument === "--") return;
+    const name = /^--?([^=]+)=/.exec(argument)?.[1];
+    if (name !== undefined && command.args[name]?.type === "boolean") {
+      throw new UsageError(`--${name} takes no value`);
+    }
+  }
 }
 
 /** A number of an option, between two bounds. */

@@ -25,6 +25,9 @@ const MISTAKES: [string, string[], RegExp][] = [
   ["odd bytes", ["append", "x", "--segment-bytes", "70001"], /a multiple of 4096/],
   ["tiny segments", ["append", "x", "--segment-bytes", "4096"], /from 69632/],
   ["an unknown mode", ["append", "x", "--mode", "fast"], /direct, buffered/],
+  ["a flag with a value", ["append", "x", "--acks=banana"], /--acks takes no value/],
+  ["a flag with a value behind it", ["cat", "x", "--json=x"], /--json takes no value/],
+  ["a flag that is said to be false", ["verify", "x", "--json=false"], /--json takes no value/],
   ["a time that is none", ["append", "x", "--lock-timeout", "soon"], /--lock-timeout is a number/],
   ["a negated value", ["append", "x", "--no-mode"], /--mode/],
 ];
