@@ -216,7 +216,7 @@ class Append {
     const input = this.#input;
     const progress = input.size === undefined
       ? undefined
-      : await progressOf("uring append", "bytes", input.size);
+      : await progressOf("uring append", "bytes");
     try {
       await this.#readAll(progress);
     } finally {
@@ -260,7 +260,7 @@ class Append {
       // Acknowledgements and signals have their turn also where no read waits.
       if (typeof reading === "number" && performance.now() >= nextTurn) {
         await turn();
-        progress?.update(before + end);
+        progress?.update(before + end, input.size!);
         nextTurn = performance.now() + TURN_MILLIS;
       }
     }

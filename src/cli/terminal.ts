@@ -131,24 +131,41 @@ const BAR_AFTER_MILLIS = 500;
 
 /** How far a long command is: a bar on a terminal, otherwise a plain line now and then. */
 export interface Progress {
-  update(done: number): void;
+  update(done: number, total: number): void;
   end(): void;
 }
 
+/** Milliseconds until something is shown, and between two lines where there is no terminal. */
+export interface ProgressTimes {
+  readonly barAfterMillis?: number;
+  readonly plainEveryMillis?: number;
+}
+
 /** Nothing is shown of what takes less than a moment. `unit` says what is counted. */
-export async function progressOf(what: string, unit: string, total: number): Promise<Progress> {
-  const started = performance.now();
-  if (!process.stderr.isTTY) {
-    let next = started + PLAIN_EVERY_MILLIS;
-    return {
-      update(done) {
-        if (performance.now() < next) return;
-        next = performance.now() + PLAIN_EVERY_MILLIS;
-        say(`${what}: ${done} of ${total} ${unit}`);
-      },
-      end() {},
-    };
+export async function progressOf(
+  what: string,
+  unit: string,
+  times: ProgressTimes = {},
+): Promise<Progress> {
+  const { barAfterMillis = BAR_AFTER_MILLIS, plainEveryMillis = PLAIN_EVERY_MILLIS } = times;
+  if (process.stderr.isTTY) {
+    try {
+      return await bar(what, unit, barAfterMillis);
+    } catch { /* a bar that cannot be had is no reason to fail */ }
   }
+  let next = performance.now() + plainEveryMillis;
+  return {
+    update(done, total) {
+      if (performance.now() < next) return;
+      next = performance.now() + plainEveryMillis;
+      say(`${what}: ${done} of ${total} ${unit}`);
+    },
+    end() {},
+  };
+}
+
+async function bar(what: string, unit: string, afterMillis: number): Promise<Progress> {
+  const started = performance.now();
   const { SingleBar, Presets } = (await import("cli-progress")).default;
   const bar = new SingleBar({
     format: `${what} [{bar}] {percentage}% | {value}/{total} ${unit} | {eta_formatted} left`,
@@ -159,10 +176,12 @@ export async function progressOf(what: string, unit: string, total: number): Pro
   }, Presets.legacy);
   let shown = false;
   return {
-    update(done) {
-      if (!shown && performance.now() - started < BAR_AFTER_MILLIS) return;
-      if (!shown) bar.start(total, done);
-      else bar.update(done);
+    update(done, total) {
+      if (!shown && performance.now() - started < afterMillis) return;
+      if (shown) {
+        bar.setTotal(total);
+        bar.update(done);
+      } else bar.start(total, done);
       shown = true;
     },
     end() {

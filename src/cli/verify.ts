@@ -8,7 +8,7 @@ import { WalCorruptionError } from "../wal/errors.ts";
 import { type WalReport, WalView } from "../wal/view.ts";
 import { type Command, DIRECTORY, JSON_FLAG, type Values } from "./arguments.ts";
 import { openLogIo } from "./log_io.ts";
-import { type Progress, progressOf, say, writeOut } from "./terminal.ts";
+import { progressOf, say, writeOut } from "./terminal.ts";
 
 export const command: Command = {
   name: "verify",
@@ -40,14 +40,11 @@ async function reportOf(
 ): Promise<WalReport> {
   try {
     await using view = await WalView.open(directory, io);
-    let progress: Progress | undefined;
+    const progress = await progressOf("uring verify", "segments");
     try {
-      return await view.verify(async (done, segments) => {
-        progress ??= await progressOf("uring verify", "segments", segments);
-        progress.update(done);
-      });
+      return await view.verify((done, segments) => progress.update(done, segments));
     } finally {
-      progress?.end();
+      progress.end();
     }
   } catch (error) {
     if (!(error instanceof WalCorruptionError)) throw error;

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import process from "node:process";
 import { after } from "node:test";
+import { hasCommand } from "../support/program.ts";
 import { skipUnless } from "../support/skip.ts";
 
 export const ROOT = join(import.meta.dirname!, "../..");
@@ -104,6 +105,33 @@ export function start(
     ended,
   };
 }
+
+/** Runs a program whose standard error is a terminal, and shows what comes to it on its own. */
+const ON_TERMINAL = [
+  "import fcntl, os, pty, struct, subprocess, sys, termios",
+  "master, slave = pty.openpty()",
+  "fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 120, 0, 0))",
+  "child = subprocess.Popen(sys.argv[1:], stderr=slave)",
+  "os.close(slave)",
+  "try:",
+  "    while data := os.read(master, 65536): os.write(2, data)",
+  "except OSError: pass", // EIO is the end of a terminal
+  "sys.exit(child.wait())",
+].join("\n");
+
+/** Starts a program as a person sees it: standard error is a terminal of 120 columns. */
+export function startOnTerminal(
+  program: string,
+  args: readonly string[],
+  options: StartOptions = {},
+): Running {
+  // A terminal that can do nothing has no bars; what a run of tests may disable stays enabled.
+  const env = { TERM: "xterm", CI: "", ...options.env };
+  return start("python3", ["-c", ON_TERMINAL, program, ...args], { ...options, env });
+}
+
+/** A reason to skip what needs a terminal, or `false`. */
+export const skipTerminal = skipUnless(hasCommand("python3"), "no python3 to make a terminal");
 
 /** Starts `uring`. */
 export function startUring(args: readonly string[], options?: StartOptions): Running {
