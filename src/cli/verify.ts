@@ -57,10 +57,11 @@ async function reportOf(
 
 /** The fields that `--json` promises, and no others. */
 function asObject(report: WalReport): Record<string, unknown> {
-  const { state, sealed, first, last, dropped, file, offset, error } = report;
+  const { state, sealed, live, first, last, dropped, file, offset, error } = report;
   return {
     state,
     sealed,
+    live,
     first,
     last,
     dropped,

@@ -14,7 +14,7 @@ const folder = scratch();
 const skip = await skipWithoutRing();
 let logs = 0;
 const newLog = () => join(folder, `log-${++logs}`);
-const FIELDS = ["state", "sealed", "first", "last", "dropped", "file", "offset", "error"];
+const FIELDS = ["state", "sealed", "live", "first", "last", "dropped", "file", "offset", "error"];
 
 /** Runs `verify --json` on a log, which stays as it is. */
 async function verify(log: string) {
@@ -38,6 +38,7 @@ test("a closed log", { skip }, async () => {
   assert.deepEqual(rest, {
     state: "clean",
     sealed: true,
+    live: false,
     first: 1,
     last: 3,
     dropped: 0,
@@ -198,7 +199,7 @@ test("beside a writer: clean up to its mark, and it goes on", { skip }, async ()
   assert.equal(status, 0, err);
   const report = JSON.parse(out);
   assert.equal(report.state, "clean");
-  assert.equal(report.sealed, false);
+  assert.deepEqual([report.sealed, report.live], [false, true]);
   assert.ok(report.last <= 100);
   assert.match(err, /another process is writing/);
   await wal.durable(wal.append("more"));
