@@ -17,7 +17,7 @@ import {
   UsageError,
   type Values,
 } from "./arguments.ts";
-import { inWords } from "./failure.ts";
+import { forCommandLine, inWords, isMeasuredElsewhere } from "./failure.ts";
 import { type Input, standardInput, STOPPED } from "./input.ts";
 import { findInText, type FindLineEnds, nativeFinder } from "./lines.ts";
 import { openWritingIo } from "./log_io.ts";
@@ -59,8 +59,13 @@ export const command: Command = {
     },
     mode: {
       type: "enum",
-      options: ["direct", "buffered"],
-      description: "How to write; by default direct where the file system allows it",
+      options: ["auto", "direct", "buffered"],
+      description: "How to write; auto: what was quicker here when it was measured (auto)",
+    },
+    recalibrate: {
+      type: "boolean",
+      description:
+        "Measure again what is quicker, as after an update of the kernel; with mode auto",
     },
     "lock-timeout": LOCK_TIMEOUT,
     json: JSON_FLAG,
@@ -78,10 +83,19 @@ async function run(values: Values): Promise<number> {
     throw new UsageError(`--segment-bytes is a multiple of ${UNIT_BYTES}, not ${segmentBytes}`);
   }
   const lockTimeoutMillis = lockTimeoutOf(values);
+  const mode = values.mode as "auto" | "direct" | "buffered" | undefined ?? "auto";
+  const recalibrate = values.recalibrate === true;
+  if (recalibrate && mode !== "auto") {
+    throw new UsageError(`--recalibrate measures for --mode auto, and --mode ${mode} is asked for`);
+  }
   const input = standardInput();
   const { io, frameBytes } = openWritingIo();
   if (io.backend !== "uring") {
-    say(`uring append: warning: writing by node:fs, which blocks and is slower: ${io.reason}`);
+    say(
+      `uring append: warning: writing by node:fs, which blocks and is slower: ${
+        forCommandLine(io.reason)
+      }`,
+    );
   }
   try {
     const maxBytes = segmentBytes === undefined
@@ -94,10 +108,12 @@ async function run(values: Values): Promise<number> {
       io,
       commit: { maxBytes },
       ...(segmentBytes === undefined ? {} : { segmentBytes }),
-      ...(values.mode === undefined ? {} : { mode: values.mode as "direct" | "buffered" }),
+      mode,
+      recalibrate,
       ...(lockTimeoutMillis === undefined ? {} : { lockTimeoutMillis }),
     });
     reportRecovery(wal);
+    reportMode(wal);
     return await new Append(wal, input, values.acks === true, values.json === true).run();
   } finally {
     io[Symbol.dispose]();
@@ -114,6 +130,13 @@ function reportRecovery(wal: Wal): void {
       `${records === 1 ? "was" : "were"} cut at byte ${offset} of ${file}` +
       (keptAside === undefined ? "" : `; the bytes are kept in ${keptAside}`),
   );
+}
+
+/** A log that was measured on another kernel or device is slower than it could be, until it is told. */
+function reportMode(wal: Wal): void {
+  const { modeReason } = wal.stats();
+  if (!isMeasuredElsewhere(modeReason)) return;
+  say(`uring append: warning: writing through the page cache: ${forCommandLine(modeReason)}`);
 }
 
 /** One run over one input. Owns neither the log's Io nor the input; closes the log. */

@@ -7,15 +7,16 @@
 
 import process from "node:process";
 import manifest from "../../package.json" with { type: "json" };
-import { type Io, IoError, type IoFile } from "../io/io.ts";
+import { type Io, type IoBuffer, IoError, type IoFile } from "../io/io.ts";
 import { Pump, type Task } from "../io/pump.ts";
 import { RingUnavailableError } from "../native/errors.ts";
 import { library } from "../native/library.ts";
 import { type SystemInfo, systemInfo } from "../native/system.ts";
 import { Ring } from "../ring/ring.ts";
+import { difference, machineOf, readCalibration } from "../wal/calibration.ts";
 import { Disk, joinPath } from "../wal/disk.ts";
 import { type Command, JSON_FLAG, type Values } from "./arguments.ts";
-import { inWords } from "./failure.ts";
+import { forCommandLine, inWords, wayOutOf } from "./failure.ts";
 import { openLogIo } from "./log_io.ts";
 import { say, writeOut } from "./terminal.ts";
 
@@ -32,6 +33,9 @@ export const command: Command = {
   },
   run,
 };
+
+/** More than a calibration takes. */
+const CALIBRATION_BYTES = 16_384;
 
 /** What `--json` prints. `null` is what could not be found out. */
 interface Findings {
@@ -64,7 +68,15 @@ interface DirectoryFindings {
   fileSystem: string | null;
   /** Bytes that direct I/O needs addresses and offsets to be multiples of; 0: not possible. */
   alignment: { memory: number; offset: number; physicalBlock: number } | null;
-  mode: "direct" | "buffered" | null;
+  /** How a log in mode auto is written; `measured`: what is quicker is found out when it is opened. */
+  mode: "direct" | "buffered" | "measured" | null;
+  /** What was measured for the log in the directory, where there is one. */
+  calibration: {
+    mode: "direct" | "buffered";
+    reason: string;
+    /** What is different here, so that it says nothing any more. */
+    differs: string | null;
+  } | null;
   problem: string | null;
 }
 
@@ -97,7 +109,8 @@ async function find(path: string): Promise<Findings> {
     ring.close();
   } catch (error) {
     if (!(error instanceof RingUnavailableError)) throw error;
-    ({ reason: uring.reason, detail: uring.detail, wayOut: uring.wayOut } = error);
+    ({ reason: uring.reason, detail: uring.detail } = error);
+    uring.wayOut = forCommandLine(error.wayOut);
   }
   let io: Io | undefined;
   try {
@@ -119,43 +132,72 @@ async function find(path: string): Promise<Findings> {
       memlockLimited: memlock !== undefined && memlock !== Infinity,
       crc32c: system?.crc32cHardware ? "hardware" : "software",
       backend: io?.backend ?? null,
-      backendReason: io?.reason || null,
+      backendReason: io?.reason ? forCommandLine(io.reason) : null,
       durability: io?.durability ?? null,
-      directory: io
-        ? await lookAt(io, path)
-        : { path, fileSystem: null, alignment: null, mode: null, problem: null },
+      directory: io ? await lookAt(io, path) : nothingOf(path, null),
     };
   } finally {
     io?.[Symbol.dispose]();
   }
 }
 
+const nothingOf = (path: string, problem: string | null): DirectoryFindings => ({
+  ...{ path, fileSystem: null, alignment: null, mode: null, calibration: null, problem },
+});
+
 /** Alignment is a property of a file, so one is made, asked, and removed. */
 async function lookAt(io: Io, path: string): Promise<DirectoryFindings> {
   const client = io.client("doctor");
+  const probe = joinPath(path, `.uring-doctor-${process.pid}`);
+  const buffer = client.acquireBuffer(CALIBRATION_BYTES)!;
   try {
     const disk = new Disk(new Pump(client));
-    return await disk.pump.run(ask(disk, path, joinPath(path, `.uring-doctor-${process.pid}`)));
+    return await disk.pump.run(ask(disk, path, probe, buffer));
   } catch (error) {
     if (!(error instanceof IoError) && (error as { name?: string }).name !== "PermissionError") {
       throw error;
     }
-    return { path, fileSystem: null, alignment: null, mode: null, problem: inWords(error) };
+    return nothingOf(path, problemOf(error, path, probe));
   } finally {
+    client.releaseBuffer(buffer);
     client[Symbol.dispose]();
   }
 }
 
-function* ask(disk: Disk, path: string, probe: string): Task<DirectoryFindings> {
+/** The file is the doctor's own, and of no interest to anybody. */
+function problemOf(error: unknown, path: string, probe: string): string {
+  if (!(error instanceof IoError) || error.path !== probe) return inWords(error);
+  const wayOut = error.code === "ENOENT"
+    ? "Name a directory that is there; `uring append` makes that of a log"
+    : wayOutOf(error.code);
+  const message = error.message.replace(`${error.operation} of ${probe}`, `a new file in ${path}`);
+  return wayOut === undefined ? message : `${message}. ${wayOut}`;
+}
+
+function* ask(
+  disk: Disk,
+  path: string,
+  probe: string,
+  buffer: IoBuffer,
+): Task<DirectoryFindings> {
   let file: IoFile | undefined;
   try {
     file = yield* disk.open(probe, { read: true, write: true, createNew: true });
     const { memory, offset, physical } = disk.io.alignment(file);
+    const stored = yield* readCalibration(disk, path, buffer);
+    const calibration = stored === undefined ? null : {
+      mode: stored.mode,
+      reason: stored.reason,
+      differs: difference(stored.machine, yield* machineOf(disk, file)) ?? null,
+    };
     return {
       path,
       fileSystem: disk.io.statFs(file).type,
       alignment: { memory, offset, physicalBlock: physical },
-      mode: offset > 0 ? "direct" : "buffered",
+      mode: offset === 0 || (calibration && calibration.differs !== null)
+        ? "buffered"
+        : calibration?.mode ?? "measured",
+      calibration,
       problem: null,
     };
   } finally {
@@ -164,6 +206,15 @@ function* ask(disk: Disk, path: string, probe: string): Task<DirectoryFindings> 
       yield* disk.remove(probe);
     }
   }
+}
+
+function modeInWords({ mode, alignment, calibration }: DirectoryFindings): string {
+  if (alignment?.offset === 0) return "buffered: direct I/O is not possible here";
+  if (mode === "measured") return "measured when one is made, or opened for writing";
+  const { differs, reason } = calibration!;
+  if (differs === null) return `${mode}: ${reason}`;
+  return `buffered until it is measured again, by \`uring append --recalibrate\`: what is quicker was ` +
+    `measured on ${differs}`;
 }
 
 function inLines(findings: Findings): string[] {
@@ -205,7 +256,7 @@ function inLines(findings: Findings): string[] {
           `block ${alignment.physicalBlock || "not known"}`,
     ]);
   }
-  if (directory.mode) lines.push(["mode of a log", directory.mode]);
+  if (directory.mode) lines.push(["mode of a log", modeInWords(directory)]);
   const width = Math.max(...lines.map(([name]) => name.length));
   return lines.map(([name, value]) => `${name.padEnd(width)}  ${value}`);
 }

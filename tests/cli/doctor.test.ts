@@ -1,12 +1,18 @@
 import assert from "node:assert/strict";
-import { readdirSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { skipUnless } from "../support/skip.ts";
 import { closedLog } from "./logs.ts";
 import { isPlain, scratch, skipWithoutRing, SMALL, uring } from "./support.ts";
 
 const folder = scratch();
 const skip = await skipWithoutRing();
+const found = skip === false ? JSON.parse((await uring(["doctor", folder, "--json"])).out) : {};
+const skipDirect = skipUnless(
+  found.directory?.alignment?.offset > 0,
+  "no direct I/O in the temporary directory",
+);
 
 test("says what there is, in lines and as JSON", { skip }, async () => {
   const { status, out, err } = await uring(["doctor", folder]);
@@ -23,7 +29,9 @@ test("says what there is, in lines and as JSON", { skip }, async () => {
   assert.equal(findings.uring.available, true);
   assert.equal(findings.backend, "uring");
   assert.equal(findings.directory.path, folder);
-  assert.ok(["direct", "buffered"].includes(findings.directory.mode));
+  const { alignment, mode, calibration } = findings.directory;
+  assert.equal(mode, alignment.offset > 0 ? "measured" : "buffered");
+  assert.equal(calibration, null);
   assert.deepEqual(readdirSync(folder), [], "doctor left something behind");
 });
 
@@ -34,8 +42,50 @@ test("a directory that cannot be used: status 1", { skip }, async () => {
     const { status, err } = await uring(["doctor", path, "--json"]);
     assert.equal(status, 1);
     assert.ok(err.includes(path), err);
+    assert.match(err, /failed: (ENOENT|ENOTDIR), .*\. (Name|A part).* a directory/);
+    assert.ok(!err.includes(".uring-doctor"), err);
     assert.ok(isPlain(err), err);
   }
+});
+
+/** Makes a calibration one of another kernel. */
+function fromElsewhere(log: string): void {
+  const path = join(log, "CALIBRATION");
+  const stored = JSON.parse(readFileSync(path, "utf8"));
+  stored.machine.kernel = "5.15.0-other";
+  writeFileSync(path, JSON.stringify(stored));
+}
+
+test("what was measured for a log, here and elsewhere", { skip: skip || skipDirect }, async () => {
+  const log = join(folder, "measured");
+  assert.equal((await uring(["append", log, ...SMALL], "a\n")).err, "");
+  const here = await uring(["doctor", log]);
+  assert.match(here.out, /mode of a log +(direct|buffered): measured: a frame of /);
+  fromElsewhere(log);
+  const elsewhere = await uring(["doctor", log]);
+  assert.equal(elsewhere.status, 0);
+  assert.match(
+    elsewhere.out,
+    /mode of a log +buffered until .*--recalibrate.* another kernel \(5\.15\.0-other, and here it is /,
+  );
+  const { mode, calibration } = JSON.parse((await uring(["doctor", log, "--json"])).out).directory;
+  assert.equal(mode, "buffered");
+  assert.match(calibration.differs, /another kernel/);
+  // The writer says the same, goes on, and measures when it is told to.
+  for (const options of [[], ["--mode", "auto"]]) {
+    const { status, err } = await uring(["append", log, ...SMALL, ...options], "b\n");
+    assert.equal(status, 0);
+    assert.match(err, /^uring append: warning: .*another kernel .*--recalibrate.*\n$/);
+    assert.ok(!err.includes("recalibrate: true"), err);
+  }
+  const fixed = await uring(["append", log, ...SMALL, "--mode", "buffered"], "c\n");
+  assert.deepEqual([fixed.status, fixed.err], [0, ""]);
+  for (const options of [["--recalibrate"], []]) {
+    const { status, err } = await uring(["append", log, ...SMALL, ...options], "d\n");
+    assert.deepEqual([status, err], [0, ""]);
+  }
+  assert.match((await uring(["doctor", log])).out, /mode of a log +(direct|buffered): measured: /);
+  assert.equal((await uring(["cat", log])).out, "a\nb\nb\nc\nd\nd\n");
 });
 
 const libraries: [string, string, RegExp][] = [

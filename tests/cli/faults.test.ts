@@ -102,6 +102,33 @@ for (const memlockBytes of [8 << 20, 64 << 10]) {
   });
 }
 
+test("an ordinary user who may lock no memory at all", {
+  skip: skip || skipUnless(isRoot, "becoming another user needs root"),
+}, async () => {
+  const home = join(folder, "home-0");
+  mkdirSync(home);
+  chmodSync(home, 0o777);
+  const as = (args: string[], input = "") => asOther(asUser(0), home, args, input);
+  const log = join(home, "log");
+  for (const [input, last] of [["a\nb\n", 2], ["c\n", 3]] as const) {
+    const { status, out, err } = await as(["append", log, ...SMALL], input);
+    assert.equal(status, 0, err);
+    assert.equal(out, `${last}\n`);
+    // Either way of going on is fine; whoever is slower by it is told.
+    const said = /^(uring append: warning: writing by node:fs, .*memlock.*\n)?$/;
+    assert.match(err, said);
+    assert.ok(isPlain(err), err);
+  }
+  assert.equal((await as(["cat", log])).out, "a\nb\nc\n");
+  const doctor = await as(["doctor", home, "--json"]);
+  assert.equal(doctor.status, 0, doctor.err);
+  const { memlockBytes, memlockLimited, backend, uring: found } = JSON.parse(doctor.out);
+  assert.deepEqual([memlockBytes, memlockLimited], [0, true]);
+  assert.equal(backend, found.available ? "uring" : "sync");
+  if (!found.available) assert.match(found.wayOut, /^Raise the limit \(ulimit -l[^)]*\)$/);
+  assert.match((await as(["doctor", home])).out, /memlock +0 bytes\n/);
+});
+
 /** Without any right of root's, so that permissions hold. */
 const NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 

@@ -28,6 +28,9 @@ const MISTAKES: [string, string[], RegExp][] = [
   ["a flag with a value", ["append", "x", "--acks=banana"], /--acks takes no value/],
   ["a flag with a value behind it", ["cat", "x", "--json=x"], /--json takes no value/],
   ["a flag that is said to be false", ["verify", "x", "--json=false"], /--json takes no value/],
+  ["a mode that is fixed, and measured", [
+    ...["append", "x", "--mode", "direct", "--recalibrate"],
+  ], /--recalibrate measures for --mode auto/],
   ["a time that is none", ["append", "x", "--lock-timeout", "soon"], /--lock-timeout is a number/],
   ["a negated value", ["append", "x", "--no-mode"], /--mode/],
 ];
@@ -59,7 +62,7 @@ test("--help names every command, and each command's options", async () => {
   }
   const { status, out } = await uring(["append", "--help"]);
   assert.equal(status, 0);
-  for (const name of ["acks", "segment-bytes", "mode", "lock-timeout", "json"]) {
+  for (const name of ["acks", "segment-bytes", "mode", "recalibrate", "lock-timeout", "json"]) {
     assert.ok(out.includes(`--${name}`), name);
   }
   // deno-lint-ignore no-control-regex
