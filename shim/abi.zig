@@ -760,7 +760,9 @@ pub const Export = struct {
 /// All results that can fail are a negative errno. Every call that names a ring checks that the
 /// calling thread is its owner (-EXDEV otherwise) and that it is open (-EBADF otherwise).
 pub const exports = [_]Export{
-    // (out: 40 bytes: u32 version, u32 zero, 32 bytes SHA-256 of the layouts; out_bytes) -> 0
+    // (out: 40 bytes: u32 version, u32 zero, 32 bytes SHA-256 of the layouts; out_bytes) -> 0. Each thread
+    // calls it before all else: rings of a thread that is gone, whose thread pointer this one has, are no
+    // longer anybody's.
     .{ .name = "uring_abi", .arguments = &.{ .buffer, .u32 }, .result = .i32 },
     // (parameters: OpenParameters in and out, staging, parameter area, columns, control, arena) -> ring
     .{ .name = "uring_open", .arguments = &.{ .buffer, .buffer, .buffer, .buffer, .buffer, .buffer }, .result = .i32 },

@@ -457,6 +457,53 @@ test "a ring is its thread's own" {
     }
 }
 
+test "a thread does not inherit the rings of one that had its thread pointer" {
+    const Heir = struct {
+        var number: u32 = 0;
+        var pointer: usize = 0;
+        var failed: ?anyerror = null;
+        fn leave() void {
+            pointer = kernel.threadPointer();
+            number = if (Session.open(.{ .in_worker = 1 })) |session| session.number else |_| 0;
+        }
+        fn claim(same: *bool) void {
+            same.* = kernel.threadPointer() == pointer;
+            if (!same.*) return;
+            var answer: [40]u8 = undefined;
+            _ = @import("shim.zig").exported("uring_abi")(&answer, answer.len);
+            switch (table.find(number)) {
+                .ring => failed = error.Inherited,
+                .failed => |rc| if (rc != -kernel.EXDEV) {
+                    failed = error.Otherwise;
+                },
+            }
+        }
+    };
+    (try std.Thread.spawn(.{}, Heir.leave, .{})).join();
+    if (Heir.number == 0) return error.SkipZigTest;
+    var same = false;
+    for (0..50) |_| {
+        if (same) break;
+        (try std.Thread.spawn(.{}, Heir.claim, .{&same})).join();
+    }
+    if (Heir.failed) |failed| return failed;
+    var sweeper = try Session.open(.{});
+    sweeper.close();
+    if (!same) return error.SkipZigTest;
+}
+
+test "a number comes back only after all entries had their turn" {
+    var seen: [abi.rings_max / 2]u32 = undefined;
+    for (&seen, 0..) |*number, count| {
+        table.lock.acquire();
+        const entry = table.reserve().?;
+        number.* = table.publish(entry, undefined, 0);
+        table.vacate(entry);
+        table.lock.release();
+        for (seen[0..count]) |other| try expect((other ^ number.*) & (abi.rings_max - 1) != 0);
+    }
+}
+
 fn openDescriptors() u32 {
     var block: [16_384]u8 = undefined;
     var count: u32 = 0;

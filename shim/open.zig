@@ -56,6 +56,7 @@ fn openWith(parameters: *abi.OpenParameters, buffers: Buffers, step: *Step) i32 
         table.lock.acquire();
         defer table.lock.release();
         swept = sweep();
+        table.disown();
         break :reserve table.reserve() orelse return -kernel.EMFILE;
     };
     var number: ?i32 = null;

@@ -23,6 +23,9 @@ const Buffer = ?*anyopaque;
 const implementations = struct {
     fn uring_abi(out: Buffer, bytes: u32) callconv(.c) i32 {
         const answer = bytesOf(out, bytes, 40) orelse return -kernel.EINVAL;
+        table.lock.acquire();
+        table.disown();
+        table.lock.release();
         std.mem.writeInt(u32, answer[0..4], abi.version, .little);
         std.mem.writeInt(u32, answer[4..8], 0, .little);
         @memcpy(answer[8..40], &canonical.hash);

@@ -2,9 +2,10 @@
 //!
 //! A ring's number is its index in the table and a generation, so that a number used after close names
 //! nothing. The owner is recognised by its thread pointer, which costs no system call. That address
-//! can come back for a later thread: every open first sweeps what threads left behind that are gone,
-//! and generations start at a random number, so that a later thread cannot hit on an old ring by
-//! counting.
+//! can come back for a later thread: the first call of every thread (`uring_abi`), and every open, takes
+//! rings away from an earlier thread that had it. Every open sweeps what threads left behind that are
+//! gone. Generations start at a random number, so that nobody hits on a ring by counting, and entries are
+//! used in turn, so that one comes back to a number only after two thousand million rings.
 
 const std = @import("std");
 const abi = @import("abi.zig");
@@ -35,6 +36,8 @@ pub const Entry = struct {
 
 pub var entries: [abi.rings_max]Entry = @splat(.{});
 var seeded: bool = false;
+/// Where the search for a vacant entry goes on.
+var turn: usize = 0;
 
 /// Held while the table changes (open, close, sweep, waiters), never by a tick.
 pub const Lock = struct {
@@ -71,12 +74,25 @@ pub fn reserve() ?*Entry {
             for (&entries, random) |*entry, number| entry.generation = number >> (32 - generation_bits);
         }
     }
-    for (&entries) |*entry| {
+    for (0..entries.len) |_| {
+        const entry = &entries[turn];
+        turn = (turn + 1) & index_mask;
         if (entry.number != vacant or entry.reserved) continue;
         entry.reserved = true;
         return entry;
     }
     return null;
+}
+
+/// Under the lock: rings of an earlier thread with the thread pointer of this one are nobody's any more. A
+/// tick only compares the pointer.
+pub fn disown() void {
+    const owner = kernel.threadPointer();
+    const tid = kernel.gettid();
+    for (&entries) |*entry| {
+        if (entry.number == vacant or entry.owner != owner or entry.tid == tid) continue;
+        @atomicStore(usize, &entry.owner, 0, .monotonic);
+    }
 }
 
 /// Under the lock: the ring is open, its number is the result.
