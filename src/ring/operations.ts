@@ -447,16 +447,22 @@ export abstract class RingOperations {
     checkBits("how.resolve", resolve, RESOLVE_ALL);
     if (directory !== undefined) this._core.checkFile(directory);
     this._core.files.checkRoom(1);
-    const start = this._core.parameters.end;
-    if (!this.#putPath("path", path)) return false;
     const reference = directory?.reference ?? FILE_NONE;
-    const length = this._core.parameters.end - start;
-    if (
-      !this.#stage(operation, reference, resolve, start, length, flags, userData, TAG.SPECIAL)
-    ) {
-      this._core.parameters.end = start;
-      return false;
-    }
+    const staged = this.#withParameters((start) => {
+      if (!this.#putPath("path", path)) return false;
+      const length = this._core.parameters.end - start;
+      return this.#stage(
+        operation,
+        reference,
+        resolve,
+        start,
+        length,
+        flags,
+        userData,
+        TAG.SPECIAL,
+      );
+    });
+    if (!staged) return false;
     this._queue.more(0, 0, 0, mode);
     this._core.special[this._queue.lastSlot] = path;
     this._core.files.taken++;
@@ -648,22 +654,21 @@ export abstract class RingOperations {
     this.#checkRange(operation, buffer, bufferOffset, length, "buffer ");
     checkNumber("length", length, VALUE_BYTES_MAX);
     checkFlags(operation, flags);
-    const start = this._core.parameters.end;
-    if (byPath && !this.#putPath("path", target as string)) return false;
-    const middle = this._core.parameters.end;
     const reference = byPath ? 0 : (target as RingFile).reference;
-    const [path, bytes] = byPath ? [start, middle - start] : [0, 0];
     const value = buffer.offset + bufferOffset;
-    if (
-      this.#putPath("name", name, XATTR_NAME_BYTES_MAX) &&
-      this.#stage(operation, reference, value, path, bytes, flags, userData, buffer.index + 1)
-    ) {
+    const tag = buffer.index + 1;
+    return this.#withParameters((start) => {
+      if (byPath && !this.#putPath("path", target as string)) return false;
+      const middle = this._core.parameters.end;
+      if (!this.#putPath("name", name, XATTR_NAME_BYTES_MAX)) return false;
+      const [path, bytes] = byPath ? [start, middle - start] : [0, 0];
+      if (!this.#stage(operation, reference, value, path, bytes, flags, userData, tag)) {
+        return false;
+      }
       this._queue.more(0, middle, this._core.parameters.end - middle, length);
       this._queue.hold(buffer.index);
       return true;
-    }
-    this._core.parameters.end = start;
-    return false;
+    });
   }
 
   /**
@@ -1004,12 +1009,11 @@ export abstract class RingOperations {
     userData: number,
     tag: number,
   ): boolean {
-    const start = this._core.parameters.end;
-    if (!this.#putPath("path", path)) return false;
-    const length = this._core.parameters.end - start;
-    if (this.#stage(operation, 0, 0, start, length, flags, userData, tag)) return true;
-    this._core.parameters.end = start;
-    return false;
+    return this.#withParameters((start) => {
+      if (!this.#putPath("path", path)) return false;
+      const length = this._core.parameters.end - start;
+      return this.#stage(operation, 0, 0, start, length, flags, userData, tag);
+    });
   }
 
   #stageTwoPaths(
@@ -1019,18 +1023,28 @@ export abstract class RingOperations {
     flags: number,
     userData: number,
   ): boolean {
-    const start = this._core.parameters.end;
-    if (!this.#putPath("from", from)) return false;
-    const middle = this._core.parameters.end;
-    if (
-      this.#putPath("to", to) &&
-      this.#stage(operation, 0, 0, start, middle - start, flags, userData, TAG.NONE)
-    ) {
+    return this.#withParameters((start) => {
+      if (!this.#putPath("from", from)) return false;
+      const middle = this._core.parameters.end;
+      if (!this.#putPath("to", to)) return false;
+      const length = middle - start;
+      if (!this.#stage(operation, 0, 0, start, length, flags, userData, TAG.NONE)) return false;
       this._queue.more(0, middle, this._core.parameters.end - middle, 0);
       return true;
+    });
+  }
+
+  /** Gives up what was appended to the parameter area unless the operation was staged. */
+  #withParameters(stage: (start: number) => boolean): boolean {
+    const { parameters } = this._core;
+    const start = parameters.end;
+    let staged = false;
+    try {
+      staged = stage(start);
+    } finally {
+      if (!staged) parameters.end = start;
     }
-    this._core.parameters.end = start;
-    return false;
+    return staged;
   }
 
   /** Appends a path, or a name, to the parameter area; `false` when there is no room. */

@@ -248,6 +248,26 @@ describe("ring files", { skip: skipRing }, () => {
     assert.equal(finish(ring, open(`${directory}/${"y".repeat(length)}`)), -ERRNO.ENAMETOOLONG);
   });
 
+  test("a prep that throws keeps nothing of the parameter area", (ring, directory) => {
+    const path = `${directory}/${"a".repeat(200)}`;
+    const name = "user.".padEnd(250, "a");
+    const buffer = ring.buffers.acquire()!;
+    const bad = [
+      () => ring.prepUnlinkat(path, NaN),
+      () => ring.prepRenameat(path, path, NaN),
+      () => ring.prepRenameat(path, "", 1),
+      () => ring.prepOpenat(path, 0, 0, NaN),
+      () => ring.prepOpenat2(path, { flags: 0 }, NaN),
+      () => ring.prepGetxattr(path, name, buffer, 0, 10, NaN),
+      () => ring.prepGetxattr(path, "", buffer, 0, 10, 1),
+    ];
+    for (const prep of bad) for (let i = 0; i < 400; i++) assert.throws(prep, TypeError);
+    assert.equal(finish(ring, ring.prepUnlinkat(path, 1)), -ERRNO.ENOENT);
+    // Nor do files and buffers.
+    assert.equal(ring.stats().files, 0);
+    buffer.release();
+  });
+
   test("long paths fill the parameter area before the queue, and that is a result", (ring) => {
     const path = "p".repeat(4000);
     let staged = 0;
