@@ -68,6 +68,8 @@ export class Operation {
   retries = 0;
   handle = -1;
   buffer: IoBuffer | undefined;
+  /** The block size when the buffer was acquired. */
+  blockBytes = 0;
   stat: IoStat | undefined;
   resolve!: (value: never) => void;
   reject!: (error: unknown) => void;
@@ -102,6 +104,8 @@ export class Transfers {
   private readonly _large: IoBuffer[] = [];
   /** Buffers that operations have: each of them comes back. */
   private _held = 0;
+  /** Block size of those that are kept. */
+  private _blockBytes = 0;
   private _retry: IoTimer | undefined;
   private _failure: { error: unknown } | undefined;
 
@@ -220,6 +224,7 @@ export class Transfers {
     const { kind, owner: { file }, offset, length } = operation;
     if (kind <= Kind.write && operation.buffer === undefined) {
       operation.buffer = this._takeBuffer(length - operation.done);
+      operation.blockBytes = this._blockBytes;
       if (operation.buffer === undefined) return false;
     }
     if (io.available === 0) return false;
@@ -326,7 +331,7 @@ export class Transfers {
   private _finish(operation: Operation, error?: unknown): void {
     if (!operation.settled) operation.reject(error);
     const { owner, buffer, signal, onAbort } = operation;
-    if (buffer !== undefined) this._giveBuffer(buffer);
+    if (buffer !== undefined) this._giveBuffer(buffer, operation.blockBytes);
     if (onAbort !== undefined) signal!.removeEventListener("abort", onAbort);
     owner.ended(operation);
     operation.bytes = NOTHING;
@@ -352,6 +357,11 @@ export class Transfers {
 
   private _findBuffer(bytes: number): IoBuffer | undefined {
     const { blockSize } = this.io;
+    if (blockSize !== this._blockBytes) {
+      // A file was opened that needs larger ones, and at other places, than are kept.
+      this.trim();
+      this._blockBytes = blockSize;
+    }
     if (bytes > blockSize) {
       const large = this._large.pop() ?? this.io.acquireBuffer(LARGE_BYTES);
       if (large !== undefined) return large;
@@ -359,11 +369,12 @@ export class Transfers {
     return this._small.pop() ?? this.io.acquireBuffer(blockSize) ?? this._large.pop();
   }
 
-  private _giveBuffer(buffer: IoBuffer): void {
+  private _giveBuffer(buffer: IoBuffer, blockBytes: number): void {
     this._held--;
     const large = buffer.length === LARGE_BYTES;
     const kept = large ? this._large : this._small;
-    if (kept.length < (large ? LARGE_KEPT_MAX : SMALL_KEPT_MAX)) kept.push(buffer);
+    const room = kept.length < (large ? LARGE_KEPT_MAX : SMALL_KEPT_MAX);
+    if (room && blockBytes === this._blockBytes) kept.push(buffer);
     else this.io.releaseBuffer(buffer);
   }
 

@@ -30,12 +30,14 @@ import {
 import { ioErrorOf } from "./io_error.ts";
 import { OperationTable } from "./operations.ts";
 import { Statistics } from "./statistics.ts";
-import { LoopTimer } from "./timer.ts";
+import { LoopTimer, turn } from "./timer.ts";
 
 /** No operation. */
 const NONE = -1;
 /** What `crypto` fills at once. */
 const RANDOM_BYTES_MAX = 65536;
+/** How long the event loop may be kept from everything else by waits. */
+const PAUSE_AFTER_MILLIS = 0.5;
 
 /** A buffer of a backend's arena. Made and owned by its `Backend`. */
 export class ArenaBuffer implements IoBuffer {
@@ -99,6 +101,9 @@ export abstract class Backend {
   readonly bufferOf: (ArenaBuffer | undefined)[];
   readonly statistics: Statistics = new Statistics();
   disposed = false;
+  /** When the event loop is known to have had a turn. */
+  private _turnedMillis = performance.now();
+  private _pause: Promise<void> | undefined;
 
   constructor(capacity: number, arenaBytes: number, latencies: boolean) {
     this.table = new OperationTable(capacity);
@@ -224,14 +229,15 @@ export abstract class Backend {
   wallClock(): number {
     return Date.now();
   }
-  random(bytes: Uint8Array): void {
+  /** `length` is what the array really has, here and below. */
+  random(bytes: Uint8Array, length: number): void {
     // Shared memory is refused, and so is much at once.
-    for (let at = 0; at < bytes.length; at += RANDOM_BYTES_MAX) {
-      const part = new Uint8Array(Math.min(RANDOM_BYTES_MAX, bytes.length - at));
+    for (let at = 0; at < length; at += RANDOM_BYTES_MAX) {
+      const part = new Uint8Array(Math.min(RANDOM_BYTES_MAX, length - at));
       bytes.set(crypto.getRandomValues(part), at);
     }
   }
-  abstract crc32c(bytes: Uint8Array, seed: number): number;
+  abstract crc32c(bytes: Uint8Array, length: number, seed: number): number;
   abstract crc32cBuffer(buffer: ArenaBuffer, offset: number, length: number, seed: number): number;
 
   /** As {@linkcode Io.after}. */
@@ -253,7 +259,19 @@ export abstract class Backend {
    * keep the event loop from everything else.
    */
   pause(): Promise<void> | undefined {
-    return undefined;
+    if (this._pause !== undefined) return this._pause;
+    if (performance.now() - this._turnedMillis < PAUSE_AFTER_MILLIS) return undefined;
+    return this._pause = new Promise((resolve) =>
+      turn(() => {
+        this._pause = undefined;
+        this.turned();
+        resolve();
+      })
+    );
+  }
+  /** The event loop had a turn. */
+  protected turned(): void {
+    this._turnedMillis = performance.now();
   }
   /** Cancels and drains what is in flight, and frees everything. */
   abstract free(): void;

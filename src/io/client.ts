@@ -30,6 +30,7 @@ import {
 } from "./io.ts";
 import { checkOpenOptions } from "./open_options.ts";
 import { Kind, KIND_NAMES, type OperationTable } from "./operations.ts";
+import { bytesIn } from "./typed_array.ts";
 
 /** The most bytes that one read or write may name: what Linux transfers at most. */
 const TRANSFER_BYTES_MAX = 0x7ffff000;
@@ -164,13 +165,12 @@ export class ClientIo implements Io {
   }
   random(bytes: Uint8Array): void {
     this._check();
-    checkBytes(bytes);
-    this.driver.random(bytes);
+    this.driver.random(bytes, checkBytes(bytes));
   }
   crc32c(bytes: Uint8Array, seed = 0): number {
-    checkBytes(bytes);
+    const length = checkBytes(bytes);
     checkSeed(seed);
-    return this.driver.crc32c(bytes, seed);
+    return this.driver.crc32c(bytes, length, seed);
   }
   crc32cBuffer(buffer: IoBuffer, offset: number, length: number, seed = 0): number {
     const owned = this._buffer(buffer);
@@ -400,10 +400,7 @@ export class ClientIo implements Io {
     const open = this._file(file);
     const owned = this._buffer(buffer);
     this._checkTransfer(open, owned, bufferOffset, length, offset);
-    const { driver } = this;
-    const res = driver.transferNow(false, this, open, owned, bufferOffset, length, offset);
-    driver.statistics.ended(Kind.read, res);
-    return res;
+    return this._transferNow(Kind.read, open, owned, bufferOffset, length, offset);
   }
   pwrite(
     file: IoFile,
@@ -415,9 +412,25 @@ export class ClientIo implements Io {
     const open = this._file(file);
     const owned = this._buffer(buffer);
     this._checkTransfer(open, owned, bufferOffset, length, offset);
+    return this._transferNow(Kind.write, open, owned, bufferOffset, length, offset);
+  }
+
+  private _transferNow(
+    kind: number,
+    file: OpenFile,
+    buffer: ArenaBuffer,
+    bufferOffset: number,
+    length: number,
+    offset: number,
+  ): number {
     const { driver } = this;
-    const res = driver.transferNow(true, this, open, owned, bufferOffset, length, offset);
-    driver.statistics.ended(Kind.write, res);
+    const { statistics } = driver;
+    const writes = kind === Kind.write;
+    const timed = statistics.submittedMicros !== undefined;
+    const startMicros = timed ? driver.now() : 0;
+    const res = driver.transferNow(writes, this, file, buffer, bufferOffset, length, offset);
+    if (timed) statistics.took(kind, driver.now() - startMicros);
+    statistics.ended(kind, res);
     return res;
   }
   statistics(): IoStatistics {
@@ -646,7 +659,7 @@ export class ClientIo implements Io {
       (offset & INT31) !== offset || bufferOffset + length > buffer.length ||
       buffer.slot !== NONE || length > TRANSFER_BYTES_MAX
     ) this._examineTransfer(buffer, bufferOffset, length, offset);
-    if (file.options.direct) this._checkDirect(file, bufferOffset, length, offset);
+    if (file.options.direct) this._checkDirect(file, buffer, bufferOffset, length, offset);
   }
 
   private _examineTransfer(
@@ -663,6 +676,7 @@ export class ClientIo implements Io {
 
   private _checkDirect(
     file: OpenFile,
+    buffer: ArenaBuffer,
     bufferOffset: number,
     length: number,
     offset: number,
@@ -671,10 +685,17 @@ export class ClientIo implements Io {
     if (alignment.offset === 0) return;
     // Alignments are powers of two: the low bits of any safe integer tell.
     const low = alignment.offset - 1;
-    if (((offset | length) & low) === 0 && (bufferOffset & (alignment.memory - 1)) === 0) return;
+    if (
+      ((offset | length) & low) === 0 &&
+      ((buffer.offset + bufferOffset) & (alignment.memory - 1)) === 0
+    ) return;
     checkAligned("offset", offset, alignment.offset, file);
     checkAligned("length", length, alignment.offset, file);
     checkAligned("offset in the buffer", bufferOffset, alignment.memory, file);
+    throw new IoUsageError(
+      `this buffer was acquired before a file needed memory in multiples of ${alignment.memory}, as ` +
+        `direct I/O on ${file.path} does: release it, and acquire another`,
+    );
   }
 
   private _path(path: string, access: "read" | "write" | "both"): string {
@@ -752,10 +773,11 @@ function checkOffset(what: string, value: number): void {
   }
 }
 
-function checkBytes(bytes: Uint8Array): void {
-  if (!(bytes instanceof Uint8Array)) {
-    throw new IoUsageError(`bytes are a Uint8Array, not ${String(bytes)}`);
-  }
+/** How many there are, whatever the array says of itself. */
+function checkBytes(bytes: Uint8Array): number {
+  const length = bytesIn(bytes);
+  if (length !== undefined) return length;
+  throw new IoUsageError(`bytes are a Uint8Array, and no proxy of one, not a ${typeof bytes}`);
 }
 
 function checkSeed(seed: number): void {

@@ -5,7 +5,6 @@
  * @module
  */
 
-import { hostOrUndefined } from "../host/host.ts";
 import { type IoTimer, IoUsageError } from "./io.ts";
 import type { MemoryDisk } from "./memory_disk.ts";
 import {
@@ -18,6 +17,7 @@ import {
 import type { MemoryBackend } from "./memory_process.ts";
 import { Prng } from "./prng.ts";
 import { Schedule } from "./schedule.ts";
+import { turn } from "./timer.ts";
 
 /** A `MemoryIo` whose clock starts here: the first day of 2026. */
 export const EPOCH_MILLIS = 1_767_225_600_000;
@@ -263,11 +263,4 @@ export class Machine {
 function pathMatches(wanted: string | RegExp | undefined, path: string): boolean {
   if (wanted === undefined) return true;
   return typeof wanted === "string" ? wanted === path : path !== "" && wanted.test(path);
-}
-
-/** Calls back in the next turn of the event loop, on any runtime. */
-export function turn(callback: () => void): void {
-  const host = hostOrUndefined();
-  if (host !== undefined) host.turn(callback);
-  else setTimeout(callback, 0);
 }

@@ -24,11 +24,12 @@ import {
 } from "./io.ts";
 import { ioErrorOf } from "./io_error.ts";
 import type { CopyNode, FileNode, MemoryDisk } from "./memory_disk.ts";
-import { type Machine, Timer, turn } from "./memory_machine.ts";
+import { type Machine, Timer } from "./memory_machine.ts";
 import { type FaultOptions, MemoryCrashError } from "./memory_options.ts";
 import { Kind, KIND_NAMES } from "./operations.ts";
 import type { Prng } from "./prng.ts";
 import { BLOCK_BYTES } from "./sparse_bytes.ts";
+import { turn } from "./timer.ts";
 
 /** Virtual time between two tries for a lock: those who hold it get on meanwhile. */
 const LOCK_TRY_MICROS = 5_000;
@@ -348,6 +349,10 @@ export class MemoryBackend extends Backend {
     node.opens++;
     file.node = node;
     this.open.add(file);
+    if (options.direct) {
+      const { memory, offset } = this.machine.settings.alignment;
+      this.blockSize = Math.max(this.blockSize, memory, offset);
+    }
     return 0;
   }
 
@@ -574,11 +579,11 @@ export class MemoryBackend extends Backend {
   override wallClock(): number {
     return this.machine.wallClock();
   }
-  override random(bytes: Uint8Array): void {
-    this.randomBytes.fill(bytes);
+  override random(bytes: Uint8Array, length: number): void {
+    this.randomBytes.fill(bytes, length);
   }
-  crc32c(bytes: Uint8Array, seed: number): number {
-    return crc32c(bytes, seed);
+  crc32c(bytes: Uint8Array, length: number, seed: number): number {
+    return crc32c(bytes, seed, 0, length);
   }
   crc32cBuffer(buffer: ArenaBuffer, offset: number, length: number, seed: number): number {
     return crc32c(buffer.bytes, seed, offset, offset + length);
@@ -612,6 +617,11 @@ export class MemoryBackend extends Backend {
       machine.runNext();
     }
     machine.runDue();
+  }
+
+  /** Whether the event loop gets its turn is counted, not measured: real time changes nothing here. */
+  override pause(): Promise<void> | undefined {
+    return undefined;
   }
 
   async wakeup(client: ClientIo): Promise<void> {

@@ -63,9 +63,9 @@ export class Prng {
     return this.next() < probability * 4294967296;
   }
 
-  /** Random bytes. */
-  fill(bytes: Uint8Array): void {
-    for (let i = 0; i < bytes.length; i++) bytes[i] = this.next() >>> 24;
+  /** Random bytes, so many. */
+  fill(bytes: Uint8Array, length: number = bytes.length): void {
+    for (let i = 0; i < length; i++) bytes[i] = this.next() >>> 24;
   }
 
   /** Puts `items` into a random order, in place. */

@@ -28,7 +28,7 @@ import {
   type IoAdvice,
   type IoAlignment,
   type IoDirectoryEntry,
-  type IoError,
+  IoError,
   type IoFileSystem,
   type IoIdentity,
   type IoStat,
@@ -58,8 +58,6 @@ const DIRECTORY_MODE = 0o777;
 const STAT_BLOCK_BYTES = 512;
 /** Not among the constants of `node:fs`; libuv and Rust add it by themselves, and so should all. */
 const O_CLOEXEC_LINUX = 0o2000000;
-/** How long the event loop may be kept from everything else by waits. */
-const PAUSE_AFTER_MILLIS = 0.5;
 /** Numbers below it mean the same on Linux and on the BSDs. */
 const ERRNO_COMMON_MAX = 34;
 const NO_DIRECT: IoAlignment = { memory: 0, offset: 0, physical: 0 };
@@ -84,8 +82,6 @@ class SyncBackend extends Backend {
   readonly #open = new Set<SyncFile>();
   readonly #linux: boolean = globals.process.platform === "linux";
   #identity: IoIdentity | undefined;
-  #lastPause = performance.now();
-  #pause: Promise<void> | undefined;
 
   constructor(capacity: number, arenaBytes: number, latencies: boolean) {
     super(capacity, arenaBytes, latencies);
@@ -401,6 +397,12 @@ class SyncBackend extends Backend {
     host?.requireSystem("statfs");
     try {
       const from = this.#fs.statfsSync(file.path);
+      // There is no fstatfs: by now the path may lead to another file, on another file system.
+      const named = this.#fs.statSync(file.path);
+      const { dev, ino } = this.#fs.fstatSync((file as SyncFile).descriptor);
+      if (named.dev !== dev || named.ino !== ino) {
+        throw ioErrorOf(-ERRNO.ESTALE, "statFs", file.path);
+      }
       return {
         type: this.#linux ? fileSystemName(from.type) : `0x${(from.type >>> 0).toString(16)}`,
         blockBytes: from.bsize,
@@ -408,7 +410,10 @@ class SyncBackend extends Backend {
         availableBytes: from.bavail * from.bsize,
       };
     } catch (error) {
-      throw ioError(error, "statFs", file.path);
+      if (error instanceof IoError) throw error;
+      // Its name is gone.
+      const res = errnoOf(error) === ERRNO.ENOENT ? -ERRNO.ESTALE : -errnoOf(error);
+      throw ioErrorOf(res, "statFs", file.path);
     }
   }
 
@@ -482,8 +487,8 @@ class SyncBackend extends Backend {
     }
   }
 
-  crc32c(bytes: Uint8Array, seed: number): number {
-    return crc32c(bytes, seed);
+  crc32c(bytes: Uint8Array, length: number, seed: number): number {
+    return crc32c(bytes, seed, 0, length);
   }
   crc32cBuffer(buffer: ArenaBuffer, offset: number, length: number, seed: number): number {
     return crc32c(buffer.bytes, seed, offset, offset + length);
@@ -495,21 +500,6 @@ class SyncBackend extends Backend {
   block(_client: ClientIo, _timeoutMicros: number): void {}
   wakeup(_client: ClientIo): Promise<void> {
     return Promise.resolve();
-  }
-
-  override pause(): Promise<void> | undefined {
-    if (this.#pause !== undefined) return this.#pause;
-    if (performance.now() - this.#lastPause < PAUSE_AFTER_MILLIS) return undefined;
-    return this.#pause = new Promise((resolve) => {
-      const turn = () => {
-        this.#pause = undefined;
-        this.#lastPause = performance.now();
-        resolve();
-      };
-      const host = hostOrUndefined();
-      if (host !== undefined) host.turn(turn);
-      else globals.setImmediate(turn);
-    });
   }
 
   free(): void {

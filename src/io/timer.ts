@@ -11,6 +11,14 @@ const MILLI_MICROS = 1000;
 /** What `setTimeout` holds. */
 const TIMEOUT_MILLIS_MAX = 2 ** 31 - 1;
 
+/** Calls back in the next turn of the event loop, on any runtime. */
+export function turn(callback: () => void): void {
+  const host = hostOrUndefined();
+  if (host !== undefined) host.turn(callback);
+  // deno-lint-ignore no-explicit-any
+  else (globalThis as any).setImmediate(callback);
+}
+
 /**
  * A timer of the event loop. Delays below a millisecond, which its own timers do not have, are waited
  * for in its turns; everything else has its turn between them.

@@ -70,7 +70,10 @@ const ARENA_BYTES = 4 * 1024 * 1024;
 const FILE_MODE = 0o666;
 const DIRECTORY_MODE = 0o777;
 const U32_MAX = 0xffff_ffff;
+/** What a list of a directory is first given, what it may need at most, and an entry of it. */
 const LIST_BYTES = 64 * 1024;
+const LIST_BYTES_MAX = 256 * 1024 * 1024;
+const LIST_ENTRY_BYTES_MAX = 4 + PATH_BYTES_MAX;
 const CRC_NATIVE_BYTES_MIN = 32;
 /** The longest time-out of the ring that is not "for ever". */
 const TIMEOUT_MICROS_MAX = U32_MAX - 1;
@@ -80,6 +83,8 @@ const STAT_BLOCK_BYTES = 512;
 const ALIGNMENT_UNKNOWN = 4096;
 /** `userData` of the ring for an operation that is waited for in place: no slot. */
 const IN_PLACE = -1;
+/** The same for the close of a file that nobody has any more. */
+const LET_GO = -2;
 /** Of a mode: what a file is. */
 const FILE_TYPE = 0xf000;
 const BLOCK_DEVICE = 0x6000;
@@ -122,6 +127,8 @@ class UringBackend extends Backend {
   /** By slot, of an operation in steps: the file that it opened for itself, and how it will end. */
   private readonly _own: (RingFile | undefined)[];
   private readonly _ownRes: Int32Array;
+  /** Files that nobody has, whose close could not be staged yet. */
+  private readonly _letGo: RingFile[] = [];
   /** By device: physical block, bytes. */
   private readonly _physical = new Map<string, number>();
   private readonly _truncates: boolean;
@@ -346,14 +353,25 @@ class UringBackend extends Backend {
 
   /** The operation ends, and what it holds for itself goes. */
   private _end(slot: number, res: number): void {
+    const own = this._own[slot];
     this._stat[slot] = undefined;
     this._own[slot] = undefined;
+    // The next step of an operation that opened it could not be staged.
+    if (own?.isOpen) this._letGo.push(own);
     this._step[slot] = Step.only;
     this.finish(slot, res);
   }
 
+  private _closeLetGo(): void {
+    while (this._letGo.length > 0) {
+      if (!this.ring.prepClose(this._letGo.at(-1)!, LET_GO)) return;
+      this._letGo.pop();
+    }
+  }
+
   /** Submits without waiting; returns how many completions can be reaped. */
   private _submit(): number {
+    if (this._letGo.length > 0) this._closeLetGo();
     try {
       return this.ring.submitAndWait(0);
     } catch (error) {
@@ -368,21 +386,23 @@ class UringBackend extends Backend {
     error.dropped.forEach((slot, index) => {
       const res = index === error.index ? -ERRNO.EINVAL : -ERRNO.ECANCELED;
       if (slot === IN_PLACE) this._inPlaceRes = res;
-      else this._end(slot, res);
+      else if (slot !== LET_GO) this._end(slot, res);
     });
   }
 
-  /** Hands out what the ring has completed. */
-  private _reap(): void {
+  /** Hands out what the ring has completed; returns how many completions there were. */
+  private _reap(): number {
     const count = this.ring.reap();
     const { userData, res } = this.ring.completions;
     const step = this._step;
     for (let i = 0; i < count; i++) {
       const slot = userData[i];
       if (slot === IN_PLACE) this._inPlaceRes = res[i];
+      else if (slot === LET_GO) continue;
       else if (step[slot] === Step.only) this.finish(slot, res[i]);
       else this._advance(slot, res[i]);
     }
+    return count;
   }
 
   /** The next step of an operation that has several. */
@@ -414,6 +434,7 @@ class UringBackend extends Backend {
         }
         const file = this.fileOf[slot] as UringFile;
         file.ring = opened;
+        this._own[slot] = undefined;
         file.reference = opened.reference;
         file.device = `${result.devMajor}:${result.devMinor}`;
         if (result.mask & STATX_MASK.DIOALIGN) {
@@ -516,23 +537,29 @@ class UringBackend extends Backend {
   listDirectory(path: string): IoDirectoryEntry[] {
     const name = new Uint8Array(new SharedArrayBuffer(PATH_BYTES_MAX));
     const { written } = new TextEncoder().encodeInto(path, name);
-    const out = new Uint8Array(new SharedArrayBuffer(LIST_BYTES));
+    const { functions } = library();
+    // All of it by one call: entries that come and go between two would move others past the second.
+    for (let bytes = LIST_BYTES; bytes <= LIST_BYTES_MAX; bytes *= 4) {
+      const out = new Uint8Array(new SharedArrayBuffer(bytes));
+      const got = functions.uring_list_directory(name, written, out, bytes, 0);
+      if (got < 0) throw ioErrorOf(got, "listDirectory", path);
+      // With room for one more it was the end that ended it.
+      if (got + LIST_ENTRY_BYTES_MAX <= bytes) return this._entries(path, out, got);
+    }
+    throw ioErrorOf(-ERRNO.ENOMEM, "listDirectory", path);
+  }
+
+  private _entries(path: string, out: Uint8Array, length: number): IoDirectoryEntry[] {
     const view = new DataView(out.buffer);
     const decoder = new TextDecoder();
-    const { functions } = library();
     const entries: IoDirectoryEntry[] = [];
-    // Each call goes on after the entries that were got before; 0 bytes are the end.
-    for (;;) {
-      const got = functions.uring_list_directory(name, written, out, LIST_BYTES, entries.length);
-      if (got < 0) throw ioErrorOf(got, "listDirectory", path);
-      if (got === 0) return entries;
-      for (let at = 0; at < got;) {
-        const length = view.getUint16(at + 2, true);
-        const entry = decoder.decode(out.slice(at + 4, at + 4 + length));
-        entries.push(this._entry(path, entry, out[at]));
-        at += 4 + length;
-      }
+    for (let at = 0; at < length;) {
+      const bytes = view.getUint16(at + 2, true);
+      const entry = decoder.decode(out.slice(at + 4, at + 4 + bytes));
+      entries.push(this._entry(path, entry, out[at]));
+      at += 4 + bytes;
     }
+    return entries;
   }
 
   /** Some file systems do not say the type with the name: then it is asked for. */
@@ -573,10 +600,10 @@ class UringBackend extends Backend {
     return this._inPlaceRes;
   }
 
-  crc32c(bytes: Uint8Array, seed: number): number {
+  crc32c(bytes: Uint8Array, length: number, seed: number): number {
     // A crossing costs about as much as the table does for so few bytes.
-    if (bytes.length < CRC_NATIVE_BYTES_MIN) return crc32c(bytes, seed);
-    return library().functions.uring_crc32c(seed, bytes, bytes.length) >>> 0;
+    if (length < CRC_NATIVE_BYTES_MIN) return crc32c(bytes, seed, 0, length);
+    return library().functions.uring_crc32c(seed, bytes, length) >>> 0;
   }
   crc32cBuffer(buffer: ArenaBuffer, offset: number, length: number, seed: number): number {
     return this.ring.crc32cArena(seed, buffer.offset + offset, length);
@@ -585,7 +612,7 @@ class UringBackend extends Backend {
   // Turns
 
   drain(): void {
-    if (this.ring.inFlight === 0) return;
+    if (this.ring.inFlight === 0 && this._letGo.length === 0) return;
     // Goes on only when completions have staged next steps.
     while (this._submit() > 0) {
       this._reap();
@@ -623,7 +650,14 @@ class UringBackend extends Backend {
   }
 
   async wakeup(client: ClientIo): Promise<void> {
+    let atOnce = false;
     while (client.ready === 0 && client.inFlight > 0 && !this.disposed) {
+      // What needs no device, as a read from the page cache, has ended when it was submitted.
+      if (this.ring.staged > 0 && this._submit() > 0) {
+        this._reap();
+        atOnce = true;
+        continue;
+      }
       try {
         await this.ring.wait();
       } catch (error) {
@@ -631,8 +665,11 @@ class UringBackend extends Backend {
         continue;
       }
       if (this.disposed) return;
-      this._reap();
+      atOnce = false;
+      // Found by a look, in a turn of the event loop.
+      if (this._reap() > 0) this.turned();
     }
+    if (atOnce) await this.pause();
   }
 
   free(): void {

@@ -6,7 +6,7 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DSYNC, type Io, type IoFile, type IoStat, IoUsageError } from "../../io.ts";
+import { DSYNC, File, type Io, type IoFile, type IoStat, IoUsageError } from "../../io.ts";
 import { MemoryCrashError, MemoryIo, type MemoryIoOptions } from "../../testing.ts";
 import { filled, openFile, readBytes, readText, run, writeBytes } from "./support.ts";
 
@@ -990,4 +990,39 @@ test("timers: virtual time, in order, each once; a machine that crashes calls at
   await late;
   await new Promise<void>((resolve) => after.after(10, resolve));
   assert.equal(calls.length, 2, "a killed process is called no more");
+});
+
+test("blockSize grows with what an open file needs; older buffers are refused for it", async () => {
+  const alignment = { memory: 16_384, offset: 8192, physical: 4096 };
+  const io = MemoryIo.create({ alignment });
+  const options = { read: true, write: true, create: true };
+  const plain = await File.open("/plain", options, io);
+  // Its buffers are kept for the next transfers.
+  await Promise.all([1, 2, 3].map((i) => plain.writeAt(new Uint8Array(10), i * 10)));
+  const [first, second] = [io.acquireBuffer()!, io.acquireBuffer(16_384)!];
+  assert.equal(io.blockSize, 4096);
+  const direct = await File.open("/direct", { ...options, direct: true }, io);
+  assert.equal(io.blockSize, 16_384);
+  const fresh = io.acquireBuffer()!;
+  assert.equal(fresh.length, 16_384);
+  io.writeAt(direct.ioFile, fresh, 0, 16_384, 0, 0, 1);
+  const late = [first, second].filter((buffer) => buffer.bytes.byteOffset % 16_384 !== 0);
+  assert.ok(late.length > 0);
+  for (const buffer of late) {
+    const length = buffer.length - buffer.length % 8192;
+    assert.throws(
+      () => io.writeAt(direct.ioFile, buffer, 0, length, 0, 0, 2),
+      /acquired before a file needed/,
+    );
+  }
+  const bytes = new Uint8Array(200 * 8192).fill(5);
+  assert.equal(await direct.writeAt(bytes, 8192), bytes.length);
+  assert.equal(await direct.readAt(bytes.fill(0), 8192), bytes.length);
+  assert.ok(bytes.every((byte) => byte === 5));
+  io.park();
+  io.completions.clear();
+  [first, second, fresh].forEach((buffer) => io.releaseBuffer(buffer));
+  await plain.close();
+  await direct.close();
+  assert.equal(io.arenaFreeBytes, io.arenaBytes);
 });

@@ -155,4 +155,42 @@ describe("uring", { skip: skipRing }, () => {
       rmSync(directory, { recursive: true });
     }
   });
+
+  it("a file whose open could not go on is closed again", () =>
+    inScratch((directory) => {
+      using io = UringIo.open({ files: 1 });
+      const { ring } = io.driver as unknown as { ring: { prepFstatx(): boolean } };
+      const prep = ring.prepFstatx;
+      for (let i = 0; i < 3; i++) {
+        ring.prepFstatx = () => false;
+        const options = { write: true, create: true };
+        assert.equal(run(io, (h) => io.open(`${directory}/a`, options, h)), -EAGAIN);
+        ring.prepFstatx = prep;
+        io.poll();
+        const file = openFile(io, `${directory}/a`);
+        assert.equal(run(io, (h) => io.close(file, h)), 0);
+      }
+    }));
+
+  it("a directory with more names than one look at it holds", () =>
+    inScratch((directory) => {
+      using io = UringIo.open();
+      const name = (i: number) => "n".repeat(200) + i;
+      for (let i = 0; i < 700; i++) writeFileSync(join(directory, name(i)), "");
+      const names = io.listDirectory(directory).map((entry) => entry.name).sort();
+      assert.deepEqual(names, Array.from({ length: 700 }, (_, i) => name(i)).sort());
+      // A file that others remove while the names are read moves none of the rest out of sight.
+      const { decode } = TextDecoder.prototype;
+      let removed = "";
+      TextDecoder.prototype.decode = function (...all) {
+        const text = decode.apply(this, all);
+        if (removed === "") rmSync(join(directory, removed = text));
+        return text;
+      };
+      try {
+        assert.equal(io.listDirectory(directory).length, 700);
+      } finally {
+        TextDecoder.prototype.decode = decode;
+      }
+    }));
 });
