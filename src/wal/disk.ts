@@ -11,6 +11,7 @@ import {
   type IoBuffer,
   IoError,
   type IoFile,
+  type IoLockKind,
   type IoStat,
   type OpenOptions,
 } from "../io/io.ts";
@@ -203,11 +204,15 @@ export class Disk {
    * Locks the description of `file`: true, or false when another one holds it until the deadline. Where
    * there are no locks: true when the program said that it does without, else it throws.
    */
-  *lock(file: IoFile, deadlineMicros: number): Task<boolean> {
+  *lock(
+    file: IoFile,
+    deadlineMicros: number,
+    kind: IoLockKind = "exclusive",
+  ): Task<boolean> {
     const patienceMillis = Math.max(0, deadlineMicros - this.io.now()) / 1000;
     // Ends with the deadline, or with as many pauses: a simulated clock may stand still.
     for (let pauses = 0;; pauses++) {
-      const res = this.io.lock(file);
+      const res = this.io.lock(file, kind);
       if (res === 0) return true;
       if (res === -EOPNOTSUPP) {
         if (this.#unsafeNoLock) return true;

@@ -5,7 +5,10 @@
  * @module
  */
 
-/** Bytes of the log are not what was written. Nothing was changed. */
+/**
+ * Bytes of the log are not what was written, or are not for this program to read. No record and no file of
+ * the log was changed.
+ */
 export class WalCorruptionError extends Error {
   override readonly name: string = "WalCorruptionError";
   readonly code: string = "WalCorruption";
@@ -16,13 +19,25 @@ export class WalCorruptionError extends Error {
     readonly offset: number,
     /** What is wrong there. */
     readonly reason: string,
+    /** What to do. */
+    wayOut = "Restore the file from a copy, or see what `uring repair` can keep",
     options?: ErrorOptions,
   ) {
     super(
-      `${file} is damaged at byte ${offset}: ${reason}. Nothing was changed. Restore the file from a copy`,
+      `${file}, at byte ${offset}: ${reason}. No record was changed. ${wayOut}`,
       options,
     );
   }
+}
+
+/** A format that this program does not know: nothing of it is read. */
+export function newerVersion(file: string, version: number, offset = 0): WalCorruptionError {
+  return new WalCorruptionError(
+    file,
+    offset,
+    `format version ${version} is newer than this program's`,
+    "Use a newer @uring/io",
+  );
 }
 
 /** A write or sync failed: what is on the disk is unknown. Only opening the log again leads on. */
@@ -66,10 +81,10 @@ export class WalFullError extends Error {
 export class WalRecordTooLargeError extends Error {
   override readonly name: string = "WalRecordTooLargeError";
   readonly code: string = "WalRecordTooLarge";
-  constructor(readonly bytes: number, readonly maxRecordBytes: number) {
+  constructor(readonly bytes: number, readonly maxRecordBytes: number, what?: string) {
     super(
-      `a record of ${bytes} bytes does not fit: the limit is ${maxRecordBytes} ` +
-        `(raise commit.maxBytes, or split the record)`,
+      `${what ?? `a record of ${bytes} bytes does not fit`}: the limit is ${maxRecordBytes} ` +
+        `(raise maxRecordBytes or commit.maxBytes, or append less at once)`,
     );
   }
 }
@@ -80,7 +95,7 @@ export class WalClosedError extends Error {
   readonly code: string = "WalClosed";
 }
 
-/** An option makes no sense, or not on this machine. Nothing was changed. */
+/** An option makes no sense, or not on this machine. No log was begun, and none was changed. */
 export class WalOptionsError extends Error {
   override readonly name: string = "WalOptionsError";
   readonly code: string = "WalOptions";

@@ -22,12 +22,26 @@ export const META_NAME = "META";
 /** A hint and no part of the log: how writes were quicker when it was measured (calibration.ts). */
 export const CALIBRATION_NAME = "CALIBRATION";
 export const TEMPORARY_SUFFIX = ".tmp";
+/** The manifest of a snapshot (snapshot.ts). */
+export const SNAPSHOT_NAME = "SNAPSHOT";
+/** A file that shows whether the file system can overwrite in place; there for a moment only. */
+export const PROBE_NAME = "PROBE";
 const SEGMENT_SUFFIX = ".wal";
 const SEGMENT_DIGITS = 16;
 
 /** `0000000000000001.wal`: the name carries the sequence and nothing else. */
 export function segmentName(sequence: number): string {
   return String(sequence).padStart(SEGMENT_DIGITS, "0") + SEGMENT_SUFFIX;
+}
+
+const TEMPORARY_NAME = new RegExp(
+  `^(?:${META_NAME}|${CALIBRATION_NAME}|${SNAPSHOT_NAME}|${PROBE_NAME}|[0-9]{16}\\.wal|` +
+    `cut-[0-9]{16}-[0-9]+(?:-[0-9]+)?\\.bin|aside-[0-9]+-.+)\\.tmp$`,
+);
+
+/** Whether a file is one that a log began and did not end. Others' files are not the log's to remove. */
+export function isTemporary(name: string): boolean {
+  return TEMPORARY_NAME.test(name);
 }
 
 /** The sequence in a segment's name, or `undefined` for another name. */

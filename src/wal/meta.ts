@@ -7,7 +7,7 @@
 import { DSYNC, type IoBuffer, type IoFile } from "../io/io.ts";
 import type { Task } from "../io/pump.ts";
 import { type Disk, joinPath } from "./disk.ts";
-import { WalCorruptionError, WalLockedError } from "./errors.ts";
+import { newerVersion, WalCorruptionError, WalLockedError } from "./errors.ts";
 import {
   decodeMeta,
   encodeMeta,
@@ -38,11 +38,7 @@ export function* readMeta(disk: Disk, file: IoFile, buffer: IoBuffer): Task<Meta
     const bytes = buffer.bytes.subarray(0, got);
     const decoded = decodeMeta(bytes, (data, seed) => disk.io.crc32c(data, seed));
     if ("version" in decoded) {
-      throw new WalCorruptionError(
-        file.path,
-        offset,
-        `format version ${decoded.version} is newer than this program's; use a newer @uring/io`,
-      );
+      throw newerVersion(file.path, decoded.version, offset);
     }
     if ("damage" in decoded) {
       if (bytes.some((byte) => byte !== 0)) {
@@ -68,6 +64,7 @@ export function* createMeta(
   const temporary = path + TEMPORARY_SUFFIX;
   const file = yield* disk.open(temporary, { write: true, create: true, truncate: true });
   try {
+    disk.io.noCopyOnWrite(file);
     yield* disk.truncate(file, META_FILE_BYTES);
     encodeMeta(buffer.bytes, first, (data, seed) => disk.io.crc32c(data, seed));
     const offset = first.counter % META_SLOTS * META_SLOT_STRIDE_BYTES;
@@ -87,6 +84,8 @@ export class MetaFile {
   readonly #buffer: IoBuffer;
   #meta: Meta;
   #busy = false;
+  /** Why a write failed: what META says is unknown since then, and it is not written again. */
+  #failure: { error: unknown } | undefined;
   /** Updates take their turn; each waits for the one before. Few: one a kind of change. */
   readonly #turns: (() => void)[] = [];
 
@@ -137,11 +136,15 @@ export class MetaFile {
     while (this.#busy) yield { until: (resume) => this.#turns.push(resume) };
     this.#busy = true;
     try {
+      if (this.#failure) throw this.#failure.error;
       const next: Meta = { ...this.#meta, ...changes, counter: this.#meta.counter + 1 };
       encodeMeta(this.#buffer.bytes, next, (data, seed) => this.#disk.io.crc32c(data, seed));
       const offset = next.counter % META_SLOTS * META_SLOT_STRIDE_BYTES;
       yield* this.#disk.write(this.#file, this.#buffer, 0, META_SLOT_BYTES, offset, DSYNC);
       this.#meta = next;
+    } catch (error) {
+      this.#failure ??= { error };
+      throw error;
     } finally {
       this.#busy = false;
       this.#turns.shift()?.();

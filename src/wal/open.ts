@@ -23,9 +23,11 @@ import {
   COMMIT_UNIT_MAX_BYTES,
   COMMIT_UNIT_MIN_BYTES,
   HEADER_COPIES,
+  isTemporary,
   LOCK_NAME,
   type Meta,
   META_NAME,
+  PROBE_NAME,
   segmentName,
   TEMPORARY_SUFFIX,
 } from "./format.ts";
@@ -127,50 +129,34 @@ export function* openLog(
     yield* disk.syncDirectory(parentOf(made));
     yield* disk.syncDirectory(made);
   }
-  const lock = yield* takeLock(disk, directory, deadlineMicros, buffers.meta);
+  const fresh = !(yield* exists(disk, joinPath(directory, META_NAME)));
+  const lock = yield* takeLock(disk, directory, deadlineMicros, buffers.meta, fresh);
   let meta: MetaFile | undefined;
   let segments: Segments | undefined;
   let tailFile: IoFile | undefined;
   try {
     yield* disk.syncDirectory(directory);
     const names = io.listDirectory(directory).map((entry) => entry.name);
-    for (const name of names) {
-      if (name.endsWith(TEMPORARY_SUFFIX)) yield* disk.remove(joinPath(directory, name));
-    }
     const sequences = segmentsOf(names);
     const created = !names.includes(META_NAME);
+    if (created && sequences.length > 0) {
+      throw new WalCorruptionError(
+        joinPath(directory, META_NAME),
+        0,
+        `the file is missing, and ${segmentName(sequences[0])} is there`,
+      );
+    }
+    const unit = commitUnitOf(io, lock, directory, buffers.header);
+    requireFit(settings, directory, unit);
+    let { direct, reason, calibrate } = yield* decideMode(disk, lock, settings, directory, buffers);
+    const preallocation = yield* judgePreallocation(disk, lock, directory, settings);
     if (created) {
-      if (sequences.length > 0) {
-        throw new WalCorruptionError(
-          joinPath(directory, META_NAME),
-          0,
-          `the file is missing, and ${segmentName(sequences[0])} is there`,
-        );
-      }
       yield* syncAncestors(disk, directory);
       yield* createMeta(disk, directory, firstMeta(io), buffers.meta);
     }
     const opened = yield* MetaFile.open(disk, directory, buffers.meta, deadlineMicros);
     meta = opened.file;
     const known: Meta = { ...meta.meta };
-    const unit = commitUnitOf(io, lock, directory, buffers.header);
-    if (settings.maxBytes % unit !== 0) {
-      throw new WalOptionsError(
-        `commit.maxBytes (${settings.maxBytes}) must be a multiple of ${unit} bytes, which the device ` +
-          `under ${directory} writes at once`,
-      );
-    }
-    let { direct, reason, calibrate } = yield* decideMode(disk, lock, settings, directory, buffers);
-    if (settings.segmentBytes < settings.maxBytes + HEADER_COPIES * unit) {
-      throw new WalOptionsError(
-        `segmentBytes (${settings.segmentBytes}) must hold a frame of commit.maxBytes ` +
-          `(${settings.maxBytes}) behind the header, which takes ${
-            HEADER_COPIES * unit
-          } bytes on ` +
-          `this device: raise it, or lower commit.maxBytes`,
-      );
-    }
-    const preallocation = yield* judgePreallocation(disk, lock, directory, settings);
     const plan: SegmentPlan = {
       directory,
       segmentBytes: Math.ceil(settings.segmentBytes / unit) * unit,
@@ -184,6 +170,8 @@ export function* openLog(
     segments = new Segments(disk, meta, plan, buffers.header, buffers.zero, buffers.scratch);
     requireSegments(directory, sequences, known);
     const { damagedOffset } = opened.reading;
+    /** Files that count for nothing; removed when the log is known to be sound. */
+    const leftovers = names.filter(isTemporary);
     let below = 0;
     for (const sequence of sequences) {
       if (sequence >= known.lowWaterSequence && sequence <= known.activated) continue;
@@ -197,7 +185,7 @@ export function* openLog(
         }
       } else if (++below > POOL_MAX) {
         // A removal that failed before is made up for.
-        yield* disk.remove(segments.path(sequence));
+        leftovers.push(segmentName(sequence));
         continue;
       }
       segments.offer(sequence);
@@ -215,10 +203,11 @@ export function* openLog(
           tail.offset,
           `records ${tail.droppedFrom} to ${
             tail.droppedTo - 1
-          } were perhaps written, and cannot all ` +
-            `be read; onAmbiguousTail: "keep-aside" cuts them and keeps their bytes beside the log`,
+          } were perhaps written, and cannot all be read`,
+          'onAmbiguousTail: "keep-aside" cuts them and keeps their bytes beside the log',
         );
       }
+      yield* removeAll(disk, directory, leftovers);
       if (tail.keepEnd > tail.offset) {
         try {
           keptAside = yield* keepAside(disk, directory, tailFile, tail, known, buffers);
@@ -250,6 +239,7 @@ export function* openLog(
         tailFile = undefined;
       }
     } else {
+      yield* removeAll(disk, directory, leftovers);
       yield* meta.update({ epoch: known.epoch + 1, sealed: false });
       if (calibrate) {
         ({ direct, reason } = yield* calibrateMode(disk, lock, directory, segments, buffers));
@@ -300,6 +290,28 @@ export function* openLog(
     yield* disk.close(lock);
     throw error;
   }
+}
+
+/** Throws unless frames and segments of these sizes are possible on the device. */
+function requireFit(settings: WalSettings, directory: string, unit: number): void {
+  if (settings.maxBytes % unit !== 0) {
+    throw new WalOptionsError(
+      `commit.maxBytes (${settings.maxBytes}) must be a multiple of ${unit} bytes, which the device ` +
+        `under ${directory} writes at once`,
+    );
+  }
+  const header = HEADER_COPIES * unit;
+  if (settings.segmentBytes < settings.maxBytes + header) {
+    throw new WalOptionsError(
+      `segmentBytes (${settings.segmentBytes}) must hold a frame of commit.maxBytes ` +
+        `(${settings.maxBytes}) behind the header, which takes ${header} bytes on this device: raise ` +
+        `it, or lower commit.maxBytes`,
+    );
+  }
+}
+
+function* removeAll(disk: Disk, directory: string, names: readonly string[]): Task<void> {
+  for (const name of names) yield* disk.remove(joinPath(directory, name));
 }
 
 /**
@@ -355,7 +367,7 @@ function* judgePreallocation(
     return { reserved: false, reason: `${type} is not known to overwrite in place` };
   }
   // Every file that the log makes is asked for the same.
-  const path = joinPath(directory, `PROBE${TEMPORARY_SUFFIX}`);
+  const path = joinPath(directory, PROBE_NAME + TEMPORARY_SUFFIX);
   const file = yield* disk.open(path, { write: true, create: true, truncate: true });
   const res = disk.io.noCopyOnWrite(file);
   yield* disk.close(file);
@@ -402,12 +414,18 @@ function firstMeta(io: Io): Meta {
   };
 }
 
-/** The lock of the directory; its contents are for the message only. */
+const LOCK_TEXT_BEGINS = '{"pid":';
+
+/**
+ * The lock of the directory; its contents are for the message only. Where there is no log yet (`fresh`), a
+ * file of that name that is somebody else's is left alone.
+ */
 export function* takeLock(
   disk: Disk,
   directory: string,
   deadlineMicros: number,
   buffer: IoBuffer,
+  fresh = false,
 ): Task<IoFile> {
   const path = joinPath(directory, LOCK_NAME);
   const file = yield* disk.open(path, { read: true, write: true, create: true });
@@ -415,6 +433,12 @@ export function* takeLock(
     if (!(yield* disk.lock(file, deadlineMicros))) {
       const got = yield* disk.read(file, buffer, 0, buffer.length, 0);
       throw new WalLockedError(directory, describeHolder(buffer.bytes.slice(0, got)));
+    }
+    const got = yield* disk.read(file, buffer, 0, buffer.length, 0);
+    if (fresh && !isLockText(buffer.bytes.slice(0, got))) {
+      throw new WalOptionsError(
+        `${path} is there, and is no file of a log: name another directory, or move that file away`,
+      );
     }
     const text = new TextEncoder().encode(JSON.stringify(disk.io.identity()) + "\n");
     buffer.bytes.set(text);
@@ -427,6 +451,12 @@ export function* takeLock(
     yield* disk.close(file);
     throw error;
   }
+}
+
+/** Whether a lock file has what a log writes there, all of it, a part of it or nothing. */
+function isLockText(bytes: Uint8Array): boolean {
+  const text = new TextDecoder().decode(bytes).replaceAll("\0", "");
+  return text.startsWith(LOCK_TEXT_BEGINS) || LOCK_TEXT_BEGINS.startsWith(text);
 }
 
 /** What a lock file says, as words; it may be from anyone. */
@@ -553,11 +583,16 @@ function* keepAside(
   meta: Readonly<Meta>,
   buffers: LogBuffers,
 ): Task<string> {
-  const name = `cut-${segmentName(meta.activated).replace(".wal", "")}-${tail.offset}.bin`;
-  const path = joinPath(directory, name);
-  if (yield* exists(disk, path)) return path;
+  const name = `cut-${segmentName(meta.activated).replace(".wal", "")}-${tail.offset}`;
+  let path = joinPath(directory, `${name}.bin`);
+  // The same end, cut by an opening that came to no end, or another one that was cut there before.
+  for (let number = 2; yield* exists(disk, path); number++) {
+    if (yield* keptAlready(disk, path, file, tail, buffers)) return path;
+    path = joinPath(directory, `${name}-${number}.bin`);
+  }
   const temporary = path + TEMPORARY_SUFFIX;
   const copy = yield* disk.open(temporary, { write: true, create: true, truncate: true });
+  let open = true;
   try {
     const buffer = buffers.frames[0];
     for (let offset = tail.offset; offset < tail.keepEnd;) {
@@ -570,10 +605,43 @@ function* keepAside(
       offset += got;
     }
     yield* disk.fsync(copy);
-  } finally {
+    open = false;
     yield* disk.close(copy);
+    yield* disk.rename(temporary, path);
+    yield* disk.syncDirectory(directory);
+    return path;
+  } catch (error) {
+    if (open) yield* disk.close(copy);
+    yield* disk.remove(temporary);
+    throw error;
   }
-  yield* disk.rename(temporary, path);
-  yield* disk.syncDirectory(directory);
-  return path;
+}
+
+/** Whether the file at `path` holds just what is to be cut. */
+function* keptAlready(
+  disk: Disk,
+  path: string,
+  file: IoFile,
+  tail: Tail,
+  buffers: LogBuffers,
+): Task<boolean> {
+  const kept = yield* disk.open(path, { read: true });
+  try {
+    const [ours, theirs] = [buffers.frames[0], buffers.scratch];
+    const piece = Math.min(ours.length, theirs.length);
+    for (let offset = tail.offset; offset < tail.keepEnd;) {
+      const length = Math.min(piece, tail.keepEnd - offset);
+      const whole = Math.ceil(length / COMMIT_UNIT_MIN_BYTES) * COMMIT_UNIT_MIN_BYTES;
+      const got = Math.min(length, yield* disk.read(file, ours, 0, whole, offset));
+      const before = yield* disk.read(kept, theirs, 0, piece, offset - tail.offset);
+      const last = offset + got === tail.keepEnd || got === 0;
+      if (last ? before !== got : before < got) return false;
+      for (let i = 0; i < got; i++) if (ours.bytes[i] !== theirs.bytes[i]) return false;
+      if (got === 0) break;
+      offset += got;
+    }
+    return true;
+  } finally {
+    yield* disk.close(kept);
+  }
 }

@@ -117,6 +117,8 @@ const SEGMENT_BYTES = 64 * 1024 * 1024;
 const SEGMENT_BYTES_MAX = 1024 ** 4;
 const MAX_BYTES = 512 * 1024;
 const MAX_BYTES_MAX = 256 * 1024 * 1024;
+/** The window in flight stands in 32 bits. */
+const WINDOW_BYTES_MAX = 0xffff_f000;
 const LOCK_TIMEOUT_MILLIS = 5000;
 const IDLE_MARK_MILLIS = 10;
 
@@ -173,6 +175,13 @@ export function settingsOf(options: WalOptions): WalSettings {
         `the header (${2 * COMMIT_UNIT_USUAL_BYTES}): raise it, or lower commit.maxBytes`,
     );
   }
+  const maxInFlight = integer("commit.maxInFlight", commit.maxInFlight ?? 4, 1, IN_FLIGHT_MAX);
+  if (maxBytes * maxInFlight > WINDOW_BYTES_MAX) {
+    throw new WalOptionsError(
+      `commit.maxBytes times commit.maxInFlight (${maxBytes * maxInFlight} bytes) is more than ` +
+        `${WINDOW_BYTES_MAX}, which a segment's header can hold: lower one of them`,
+    );
+  }
   const holds = maxBytes - FRAME_HEADER_BYTES - RECORD_HEADER_BYTES;
   const idle = options.idleMarkMillis ?? IDLE_MARK_MILLIS;
   const preallocate = options.preallocate ?? true;
@@ -204,7 +213,7 @@ export function settingsOf(options: WalOptions): WalSettings {
     recalibrate,
     maxBytes,
     maxDelayMicros: integer("commit.maxDelayMicros", commit.maxDelayMicros ?? 0, 0, 60_000_000),
-    maxInFlight: integer("commit.maxInFlight", commit.maxInFlight ?? 4, 1, IN_FLIGHT_MAX),
+    maxInFlight,
     maxRecordBytes: options.maxRecordBytes === undefined
       ? undefined
       : integer("maxRecordBytes", options.maxRecordBytes, 1, holds),

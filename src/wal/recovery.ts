@@ -8,7 +8,7 @@
 import type { IoBuffer, IoFile } from "../io/io.ts";
 import type { Task } from "../io/pump.ts";
 import { type Disk, ENOENT, ioError, joinPath } from "./disk.ts";
-import { WalCorruptionError } from "./errors.ts";
+import { newerVersion, WalCorruptionError } from "./errors.ts";
 import {
   type Crc32c,
   decodeFrameHeader,
@@ -81,17 +81,13 @@ export function* requireHeader(
   return header;
 }
 
-/** Another program wrote it: neither read nor changed. */
-export function newerVersion(path: string, version: number): WalCorruptionError {
+function foreign(path: string, uuid: Uint8Array): WalCorruptionError {
   return new WalCorruptionError(
     path,
     0,
-    `format version ${version} is newer than this program's; use a newer @uring/io`,
+    `the segment belongs to another log (${uuidText(uuid)})`,
+    "Put this log's own file in its place, or move the other log's away",
   );
-}
-
-function foreign(path: string, uuid: Uint8Array): WalCorruptionError {
-  return new WalCorruptionError(path, 0, `the segment belongs to another log (${uuidText(uuid)})`);
 }
 
 /** Every segment from the low-water one to the activated one must be there. */
@@ -188,9 +184,9 @@ export function* findTail(scan: SegmentScan, meta: Readonly<Meta>): Task<Tail> {
     }
     return tail;
   }
-  if (expected - 1 < meta.sealedLsn) {
+  if (expected - 1 < durableOf(meta)) {
     throw damaged(
-      `META says that record ${meta.sealedLsn} was durable, and ${
+      `META says that record ${durableOf(meta)} was durable, and ${
         expected - 1
       } is the last one that ` +
         `can be read`,
@@ -221,6 +217,11 @@ export function* findTail(scan: SegmentScan, meta: Readonly<Meta>): Task<Tail> {
     droppedTo: Math.max(tornTo, beyond.lastLsn + 1),
     keepEnd: Math.max(beyond.end, tornEnd),
   };
+}
+
+/** LSN up to which META says that every record was durable: none is removed before it is. */
+export function durableOf(meta: Readonly<Meta>): number {
+  return Math.max(meta.sealedLsn, meta.lowWaterLsn - 1);
 }
 
 /** A scan of the activated segment, ready for {@linkcode findTail}. */

@@ -19,7 +19,13 @@ import type { Io, IoBuffer, IoFile } from "../io/io.ts";
 import { openIo } from "../io/open_io.ts";
 import { Pump, type Task } from "../io/pump.ts";
 import { Disk, joinPath } from "./disk.ts";
-import { WalCorruptionError, WalLockedError, WalMissingError, WalOptionsError } from "./errors.ts";
+import {
+  newerVersion,
+  WalCorruptionError,
+  WalLockedError,
+  WalMissingError,
+  WalOptionsError,
+} from "./errors.ts";
 import {
   type Crc32c,
   decodeFrameHeader,
@@ -36,23 +42,17 @@ import {
   sameLog,
   type SegmentHeader,
   segmentName,
+  SNAPSHOT_NAME,
   TEMPORARY_SUFFIX,
 } from "./format.ts";
 import { createMeta, readMeta } from "./meta.ts";
 import { describeHolder, takeLock } from "./open.ts";
 import { checkLink, READER_BUFFER_BYTES, type SegmentEnd } from "./reader.ts";
-import {
-  exists,
-  findTail,
-  newerVersion,
-  requireHeader,
-  segmentsOf,
-  type TailState,
-} from "./recovery.ts";
-import { loadHeader, SegmentScan, Window } from "./scan.ts";
-import { SNAPSHOT_NAME } from "./snapshot.ts";
+import { exists, findTail, requireHeader, segmentsOf, type TailState } from "./recovery.ts";
+import { loadHeader, requireLengths, SegmentScan, Window } from "./scan.ts";
 import { settle } from "./view.ts";
 
+const KNOWN = new Set(["keep", "io", "lockTimeoutMillis"]);
 const LOCK_TIMEOUT_MILLIS = 5000;
 
 /** Options of {@linkcode repair}. */
@@ -117,6 +117,11 @@ export async function repair(
   directory: string,
   options: RepairOptions = {},
 ): Promise<RepairReport> {
+  for (const name of Object.keys(options)) {
+    if (!KNOWN.has(name)) {
+      throw new WalOptionsError(`repair has no ${name}; it has ${[...KNOWN].join(", ")}`);
+    }
+  }
   const { keep, lockTimeoutMillis = LOCK_TIMEOUT_MILLIS } = options;
   if (keep !== undefined && keep !== "before" && keep !== "after") {
     throw new WalOptionsError(`keep must be "before" or "after", and is ${String(keep)}`);
@@ -204,7 +209,7 @@ function* lockLog(
   if (!(yield* exists(disk, path))) return undefined;
   const file = yield* disk.open(path, { read: true });
   try {
-    if (yield* disk.lock(file, deadlineMicros)) return file;
+    if (yield* disk.lock(file, deadlineMicros, "shared")) return file;
     const got = yield* disk.read(file, buffer, 0, META_SLOT_BYTES, 0);
     throw new WalLockedError(directory, describeHolder(buffer.bytes.slice(0, got)));
   } catch (error) {
@@ -455,8 +460,14 @@ function* partOf(
     const scan = new SegmentScan(disk, file, header, size, Number.MAX_SAFE_INTEGER, buffer);
     let { epoch } = header;
     let damage: WalCorruptionError | undefined;
+    const endOf = () => ({ path, offset: scan.offset, nextLsn: scan.nextLsn, chain: scan.chain });
+    let end = endOf();
     try {
-      while (yield* scan.next()) epoch = Math.max(epoch, scan.frame.epoch);
+      while (yield* scan.next()) {
+        requireLengths(scan);
+        epoch = Math.max(epoch, scan.frame.epoch);
+        end = endOf();
+      }
     } catch (error) {
       if (!(error instanceof WalCorruptionError)) throw error;
       damage = error;
@@ -467,8 +478,7 @@ function* partOf(
         "frame";
       damage = new WalCorruptionError(path, size, reason);
     }
-    const { offset, nextLsn, chain } = scan;
-    return { ...part, header, epoch, damage, end: { path, offset, nextLsn, chain } };
+    return { ...part, header, epoch, damage, end };
   } finally {
     yield* disk.close(file);
   }

@@ -29,6 +29,7 @@ import {
   RECORD_HEADER_BYTES,
   type SegmentHeader,
 } from "./format.ts";
+import { lengthsAddUp } from "./records.ts";
 
 /** Most bytes read ahead at a time: large enough to stream, small enough to open quickly. */
 const READ_BYTES = 262_144;
@@ -242,6 +243,11 @@ export class SegmentScan {
     }
     this.#judge(offset, frame);
     const bytes = frameBytes(frame.payloadBytes, unit);
+    if (offset + bytes > this.limit) {
+      // It was never written whole: nothing is read, or allocated, for it.
+      this.stop = "payload";
+      return false;
+    }
     if (!window.holds(offset, bytes)) yield* window.load(offset, bytes, this.limit);
     const from = offset - window.base + FRAME_HEADER_BYTES;
     const whole = window.holds(offset, bytes);
@@ -320,6 +326,16 @@ export class SegmentScan {
     }
     return beyond;
   }
+}
+
+/** Throws unless the lengths of the records add up to the frame that the scan is at. */
+export function requireLengths(scan: SegmentScan): void {
+  if (lengthsAddUp(scan.payload, scan.frame.recordCount)) return;
+  throw new WalCorruptionError(
+    scan.path,
+    scan.frameOffset,
+    "the lengths of the records do not add up to the frame",
+  );
 }
 
 /** What lies past the first frame that is missing. */

@@ -131,6 +131,7 @@ export class Segments implements Pins {
   #closed = false;
   #limits: RetentionLimits | undefined;
   #retaining = false;
+  #retainAgain = false;
   /** Those who let go of segments take turns. */
   #letting = false;
   readonly #turns: (() => void)[] = [];
@@ -214,18 +215,26 @@ export class Segments implements Pins {
       this.ensureSpare();
       return;
     }
-    if (this.#retaining || this.#closed) return;
+    if (this.#closed) return;
+    if (this.#retaining) {
+      this.#retainAgain = true;
+      return;
+    }
     this.#retaining = true;
+    this.#retainAgain = false;
     this.retainAtMillis = Infinity;
-    this.#disk.pump.spawn(this.#retain(limits), () => {
+    const ended = (failure: Error | undefined) => {
       this.#retaining = false;
-      this.retentionFailure = undefined;
-      this.ensureSpare();
-    }, (error) => {
-      this.#retaining = false;
-      this.retentionFailure = error instanceof Error ? error : new Error(String(error));
-      this.ensureSpare();
-    });
+      this.retentionFailure = failure;
+      // A segment was begun meanwhile.
+      if (this.#retainAgain && failure === undefined) this.makeRoom();
+      else this.ensureSpare();
+    };
+    this.#disk.pump.spawn(
+      this.#retain(limits),
+      () => ended(undefined),
+      (error) => ended(error instanceof Error ? error : new Error(String(error))),
+    );
   }
 
   /** Tells of a file that is no part of the log any more, or not yet. */
@@ -278,7 +287,14 @@ export class Segments implements Pins {
    */
   *prepareSpare(deadlineMicros: number): Task<void> {
     const sequence = yield* this.#provideSpare();
-    const file = yield* this.openForWriting(sequence, deadlineMicros);
+    let file: IoFile;
+    try {
+      file = yield* this.openForWriting(sequence, deadlineMicros);
+    } catch (error) {
+      // It is there, and may be opened the next time.
+      this.#pool.push(sequence);
+      throw error;
+    }
     if (this.#closed) {
       yield* this.#disk.close(file);
       return;
@@ -321,15 +337,23 @@ export class Segments implements Pins {
       const candidate = this.#takeReusable(sequence);
       if (candidate === undefined) break;
       const from = this.path(candidate);
-      if (yield* this.#isReusable(from)) {
-        if (candidate !== sequence) {
-          yield* this.#disk.rename(from, path);
-          yield* this.#disk.syncDirectory(this.plan.directory);
-          this.recycled++;
+      // Under which name it is when something fails: then the next attempt finds it again.
+      let name = candidate;
+      try {
+        if (yield* this.#isReusable(from)) {
+          if (candidate !== sequence) {
+            yield* this.#disk.rename(from, path);
+            name = sequence;
+            yield* this.#disk.syncDirectory(this.plan.directory);
+            this.recycled++;
+          }
+          found = true;
+        } else {
+          yield* this.#disk.remove(from);
         }
-        found = true;
-      } else {
-        yield* this.#disk.remove(from);
+      } catch (error) {
+        if ((error as { code?: string }).code !== "ENOENT") this.#pool.push(name);
+        throw error;
       }
     }
     if (!found) yield* this.#create(path);
@@ -460,6 +484,7 @@ export class Segments implements Pins {
         DSYNC,
         plan.commitUnitBytes,
       );
+      if (plan.direct && !this.#io.reservedDsync) yield* this.#disk.fdatasync(spare.file);
     } catch (error) {
       this.failure = error as Error;
       this.failures++;
@@ -692,7 +717,9 @@ export class Segments implements Pins {
     const most = this.plan.preallocate ? POOL_MAX : 0;
     // Ends with the pool: each turn takes a file out of it. Others may do so meanwhile.
     for (;;) {
-      const idle = this.#pool.filter((sequence) => !this.#pins.has(sequence));
+      // What has the name of the next spare is about to be one.
+      const { activated } = this.#meta.meta;
+      const idle = this.#pool.filter((name) => name <= activated && !this.#pins.has(name));
       if (idle.length <= most) return;
       const sequence = idle[most];
       this.#pool.splice(this.#pool.indexOf(sequence), 1);

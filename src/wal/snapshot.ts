@@ -14,7 +14,7 @@
 import type { IoBuffer, IoFile } from "../io/io.ts";
 import type { Task } from "../io/pump.ts";
 import { type Disk, joinPath } from "./disk.ts";
-import { WalCorruptionError, WalOptionsError } from "./errors.ts";
+import { newerVersion, WalCorruptionError, WalOptionsError } from "./errors.ts";
 import {
   type Crc32c,
   encodeMeta,
@@ -25,6 +25,7 @@ import {
   META_SLOTS,
   segmentName,
   segmentSequence,
+  SNAPSHOT_NAME,
   TEMPORARY_SUFFIX,
   uuidText,
 } from "./format.ts";
@@ -34,8 +35,6 @@ import { checkLink } from "./reader.ts";
 import { exists, requireHeader } from "./recovery.ts";
 import { SegmentScan } from "./scan.ts";
 
-/** The manifest: a line of JSON, and its CRC32C in eight hexadecimal digits on a line of its own. */
-export const SNAPSHOT_NAME = "SNAPSHOT";
 const MANIFEST_VERSION = 1;
 const MANIFEST_BYTES_MAX = 1 << 28;
 /** Eight digits and a line feed. */
@@ -358,7 +357,7 @@ export function parseManifest(path: string, bytes: Uint8Array, crc32c: Crc32c): 
   }
   const version = manifest?.version;
   if (Number.isSafeInteger(version) && version > MANIFEST_VERSION) {
-    throw damaged(`version ${version} is newer than this program's; use a newer @uring/io`);
+    throw newerVersion(path, version);
   }
   if (!isManifest(manifest)) {
     throw damaged("the manifest has a good checksum and is none that this program writes");

@@ -15,8 +15,9 @@ import { LsnTooOldError, WalCorruptionError, WalMissingError } from "./errors.ts
 import { LOCK_NAME, type Meta, META_NAME, META_SLOT_BYTES, segmentName } from "./format.ts";
 import { type MetaReading, readMeta } from "./meta.ts";
 import { checkLink, checkLsn, LogReader, READER_BUFFER_BYTES, type ReadSource } from "./reader.ts";
-import { lengthsAddUp, type RecordBatch } from "./records.ts";
+import type { RecordBatch } from "./records.ts";
 import {
+  durableOf,
   exists,
   findTail,
   judgeSpare,
@@ -27,7 +28,7 @@ import {
   type Tail,
   type TailState,
 } from "./recovery.ts";
-import { SegmentScan } from "./scan.ts";
+import { requireLengths, SegmentScan } from "./scan.ts";
 import { checkManifest } from "./snapshot.ts";
 import { openFollower, Tail as Following, type TailOptions } from "./tail.ts";
 
@@ -234,13 +235,7 @@ export class WalView implements AsyncDisposable {
       const last = this.#damage ? Number.MAX_SAFE_INTEGER : this.#lastLsn;
       while (scan.nextLsn <= last || sequence < this.#meta.activated) {
         if (!(yield* scan.next())) break;
-        if (!lengthsAddUp(scan.payload, scan.frame.recordCount)) {
-          throw new WalCorruptionError(
-            path,
-            scan.frameOffset,
-            "the lengths of the records do not add up to the frame",
-          );
-        }
+        requireLengths(scan);
         progress(Math.min(scan.nextLsn - 1, last));
       }
       if (sequence === this.#meta.activated && scan.nextLsn <= this.#lastLsn) {
@@ -521,7 +516,7 @@ function* lookOnce(
       seen.lastLsn = seen.tail.lastLsn;
     } else {
       // The header of the segment, and META, are marks too.
-      seen.lastLsn = Math.max(scan.header.firstLsn - 1, meta.sealedLsn);
+      seen.lastLsn = Math.max(scan.header.firstLsn - 1, durableOf(meta));
       while (yield* scan.next()) seen.lastLsn = Math.max(seen.lastLsn, scan.durableMark);
     }
   } catch (error) {

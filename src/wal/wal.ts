@@ -111,11 +111,27 @@ export interface WalCursor extends Disposable {
 
 /** Bytes of a record that is neither text nor an `Uint8Array`. */
 function asRecord(record: unknown): Uint8Array | string {
-  if (typeof record === "string" || record instanceof Uint8Array) return record;
-  if (ArrayBuffer.isView(record)) {
-    return new Uint8Array(record.buffer, record.byteOffset, record.byteLength);
+  if (typeof record === "string") return record;
+  let bytes: Uint8Array;
+  if (record instanceof Uint8Array) bytes = record;
+  else if (ArrayBuffer.isView(record)) {
+    bytes = new Uint8Array(record.buffer, record.byteOffset, record.byteLength);
+  } else throw new TypeError("a record is a string or an Uint8Array");
+  if (bytes.byteLength === 0) checkThere(bytes);
+  return bytes;
+}
+
+const NOTHING = new Uint8Array(0);
+
+/** A view whose memory is gone has no bytes either, and is no empty record. */
+function checkThere(bytes: Uint8Array): void {
+  try {
+    NOTHING.set(bytes);
+  } catch (cause) {
+    throw new TypeError("the memory of a record was transferred away, or was made smaller", {
+      cause,
+    });
   }
-  throw new TypeError("a record is a string or an Uint8Array");
 }
 
 /**
@@ -336,6 +352,7 @@ export class Wal extends EventTarget implements AsyncDisposable {
       if (record.byteLength > this.#maxRecordBytes) {
         throw new WalRecordTooLargeError(record.byteLength, this.#maxRecordBytes);
       }
+      if (record.byteLength === 0) checkThere(record);
     }
     const lsn = this.#writer.append(record);
     return lsn === 0 ? undefined : lsn;
@@ -378,6 +395,11 @@ export class Wal extends EventTarget implements AsyncDisposable {
   /**
    * Appends all of `records` in one frame: after a crash all of them are there, or none. Gives the LSN
    * of the last one (of an empty batch: `appendedLsn`).
+   *
+   * @throws {WalFullError} no room now: `await ready()`, then again
+   * @throws {WalRecordTooLargeError} one of them, or all of them together; nothing was appended
+   * @throws {WalPoisonedError} a write or sync failed; open the log again
+   * @throws {WalClosedError}
    */
   appendBatch(records: readonly (Uint8Array | string)[]): number {
     const checked = records.map(asRecord);

@@ -392,14 +392,21 @@ export class Writer {
       bytes += RECORD_HEADER_BYTES + data.byteLength;
     }
     if (bytes > this.#frameBytesMax - FRAME_HEADER_BYTES) {
-      throw new WalRecordTooLargeError(bytes, this.#frameBytesMax - FRAME_HEADER_BYTES);
+      throw new WalRecordTooLargeError(
+        bytes,
+        this.#frameBytesMax - FRAME_HEADER_BYTES,
+        `a batch of ${encoded.length} records takes ${bytes} bytes with their lengths`,
+      );
     }
     if (this.#at + bytes > this.#limit && !this.#makeRoom(bytes - RECORD_HEADER_BYTES)) return 0;
+    // Nothing counts before all of them are copied.
+    let at = this.#at;
     for (const data of encoded) {
-      this.#view.setUint32(this.#at, data.byteLength, true);
-      this.#bytes.set(data, this.#at + RECORD_HEADER_BYTES);
-      this.#at += RECORD_HEADER_BYTES + data.byteLength;
+      this.#view.setUint32(at, data.byteLength, true);
+      this.#bytes.set(data, at + RECORD_HEADER_BYTES);
+      at += RECORD_HEADER_BYTES + data.byteLength;
     }
+    this.#at = at;
     this.#fill.recordCount += encoded.length;
     this.#appendedLsn += encoded.length;
     if (!this.#attended) this.#attend();
@@ -708,7 +715,7 @@ export class Writer {
   #synced(res: number): void {
     this.#syncInFlight = false;
     if (this.#poison) return;
-    if (res === -EINTR && ++this.#syncRetries <= RETRIES_MAX) {
+    if ((res === -EINTR || res === -EAGAIN) && ++this.#syncRetries <= RETRIES_MAX) {
       this.#sync();
       return;
     }
@@ -856,6 +863,7 @@ export class Writer {
       this.#poison || this.#markedLsn >= this.#durableLsn || this.#rolling ||
       this.#durableLsn !== this.#appendedLsn || this.#limit === 0
     ) return;
+    if (this.#at !== FRAME_HEADER_BYTES) throw new Error("a mark has no records");
     this.#fill.kind = KIND_MARK;
     this.counters.marks++;
     this.#closeFilling();

@@ -163,7 +163,7 @@ def read_log(directory):
             raise Corrupt(name, at, "not where the seal says")
     else:
         state = "torn"
-        if lsn - 1 < meta["sealed_lsn"]:
+        if lsn - 1 < max(meta["sealed_lsn"], meta["low_lsn"] - 1):
             raise Corrupt(name, at, "ends before what was durable")
         for offset in range(at + header["unit"], len(data) - header["unit"] + 1, header["unit"]):
             found = frame_at(data, offset, header)

@@ -301,7 +301,9 @@ export function readLog(files: Map<string, Uint8Array>, sparesLast = false): Ver
       }
       return { state: "clean", ...found };
     }
-    if (next - 1 < meta.sealedLsn) throw new Corrupt(name, at, "ends before what was durable");
+    if (next - 1 < Math.max(meta.sealedLsn, meta.lowLsn - 1)) {
+      throw new Corrupt(name, at, "ends before what was durable");
+    }
     let state: "torn" | "ambiguous" = "torn";
     for (
       let offset = at + header.unit;

@@ -149,7 +149,7 @@ for (const [what, name, reason, damage] of DAMAGES) {
       const error = await refused(folder, log, io, "WalCorruption", join(log, name));
       assert.match(error.message, reason);
       assert.match(error.message, /at byte \d+/);
-      assert.match(error.message, /Nothing was changed/);
+      assert.match(error.message, /No record was changed/);
     });
   });
 }
