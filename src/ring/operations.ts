@@ -966,7 +966,25 @@ export abstract class RingOperations {
   beginChain(count: number, hard: boolean = false): boolean {
     checkNumber("count", count, this._core.entries);
     if (count < 2) throw new RangeError(`count must be at least 2, not ${count}`);
-    return this._queue.beginChain(count, hard);
+    const { parameters } = this._core;
+    const start = parameters.end;
+    if (!this._queue.beginChain(count, hard)) return false;
+    parameters.chainStart = start;
+    return true;
+  }
+
+  /**
+   * Takes a chain back that cannot be completed, with what was prepared of it, because a path or a list of
+   * vectors found no room, or for any other reason: as if nothing had been prepared since
+   * {@linkcode Ring.beginChain}. Operations that were staged before it stay. Submit those, and begin anew.
+   *
+   * @returns how many operations were taken back; 0 also when no chain lacks any.
+   */
+  abandonChain(): number {
+    const open = this._queue.lacking > 0;
+    const count = this._queue.abandonChain();
+    if (open) this._core.parameters.end = this._core.parameters.chainStart;
+    return count;
   }
 
   /**

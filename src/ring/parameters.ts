@@ -21,6 +21,8 @@ export function parameterBytes(slots: number): number {
 export class ParameterArea {
   /** Where the incoming part is free, bytes. Set it back to give up what was appended last. */
   end = 0;
+  /** What it was when the last chain began. */
+  chainStart = 0;
   /** `RESULT_BYTES` for each slot. */
   readonly results: DataView;
   readonly #paths: Uint8Array;

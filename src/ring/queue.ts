@@ -166,6 +166,8 @@ export class Queue {
   /** Images that the chain begun last still needs. */
   private _chain = 0;
   private _chainFlag = 0;
+  /** Images that were staged before it. */
+  private _chainStart = 0;
 
   constructor(
     number: number,
@@ -214,6 +216,11 @@ export class Queue {
   /** What a tick can hand over now: nothing of a chain that is not complete. */
   get submittable(): number {
     return this._chain > 0 ? 0 : this.staged;
+  }
+
+  /** Operations that the chain begun last still needs. */
+  get lacking(): number {
+    return this._chain;
   }
 
   /** Completions that a reap would give without a tick. */
@@ -410,9 +417,25 @@ export class Queue {
     if (this._chain > 0) throw this._chainError();
     if (count > this.available) return false;
     this._chain = count;
+    this._chainStart = this.staged;
     this._chainFlag = hard ? SQE_FLAG.IO_HARDLINK : SQE_FLAG.IO_LINK;
     this._next = 1;
     return true;
+  }
+
+  /** Takes back what is staged of a chain that is not complete; gives how many operations that were. */
+  abandonChain(): number {
+    this._checkOpen();
+    if (this._chain === 0) return 0;
+    const count = this.staged - this._chainStart;
+    // The last first, so that slots are taken again in the same order.
+    while (this.staged > this._chainStart) {
+      this.staged--;
+      this._release(this._images[this.staged * IMAGE_WORDS + SLOT], undefined);
+    }
+    this._chain = 0;
+    this.setFlags(0);
+    return count;
   }
 
   /**
@@ -452,7 +475,9 @@ export class Queue {
   }
 
   private _chainError(): TypeError {
-    return new TypeError(`the chain begun by beginChain lacks ${this._chain} operations`);
+    return new TypeError(
+      `the chain begun by beginChain lacks ${this._chain} operations: prepare them, or call abandonChain`,
+    );
   }
 
   // --- Tick ---------------------------------------------------------------------------------

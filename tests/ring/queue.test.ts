@@ -3,6 +3,8 @@
  * completion finds its userData. NOPs are enough for that.
  */
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import {
   FADVISE_FLAG,
@@ -37,6 +39,48 @@ describe("ring queue", { skip: skipRing }, () => {
       assert.equal(ring.prepNop(4), false);
       assert.deepEqual([...finishAll(ring).keys()], [0, 1, 2, 3]);
     }));
+
+  it("a chain that finds no room for a path can be taken back, and begun again", () =>
+    inScratch((directory) =>
+      withRing({ entries: 64 }, (ring) => {
+        const long = `${directory}/${"a/".repeat(1900)}`;
+        const buffer = ring.buffers.acquire()!;
+        ring.prepOpenat(join(directory, "file"), OPEN_FLAG.RDWR | OPEN_FLAG.CREAT, 0o644, 0);
+        ring.submitAndWait(1);
+        ring.reap();
+        const file = ring.file(ring.completions.res[0]);
+        ring.prepNop(1);
+        const free = ring.available;
+        assert.equal(ring.beginChain(30), true);
+        assert.equal(ring.prepWrite(file, buffer, 0, 10, 0, 2), true);
+        assert.equal(ring.prepOpenat(join(directory, "made"), OPEN_FLAG.CREAT, 0o644, 3), true);
+        let staged = 2;
+        while (ring.prepOpenat(long, 0, 0, 4)) staged++;
+        assert.ok(staged < 30);
+        assert.throws(() => ring.submit(), /lacks \d+ operations.*abandonChain/);
+        assert.throws(() => ring.beginChain(2), /lacks/);
+        assert.equal(ring.abandonChain(), staged);
+        assert.equal(ring.abandonChain(), 0);
+        // Slots, files, the buffer and the room for paths are as they were; what stood before stays.
+        assert.equal(ring.available, free);
+        assert.equal(ring.stats().files, 1);
+        assert.equal(ring.staged, 1);
+        assert.equal(ring.beginChain(2), true);
+        assert.equal(ring.prepWrite(file, buffer, 0, 10, 0, 5), true);
+        assert.equal(ring.prepUnlinkat(`${directory}/${"a/".repeat(1500)}`, 6), true);
+        const results = finishAll(ring);
+        assert.deepEqual([...results.keys()].sort(), [1, 5, 6]);
+        assert.equal(results.get(5), 10);
+        assert.equal(existsSync(join(directory, "made")), false);
+        buffer.release();
+        // One whose flags were set, and nothing prepared yet.
+        ring.beginChain(2);
+        ring.nextFlags(16);
+        assert.equal(ring.abandonChain(), 0);
+        assert.equal(ring.prepNop(7), true);
+        assert.equal(finishAll(ring).get(7), 0);
+      })
+    ));
 
   it("gives false when every slot is taken, until completions are reaped", () =>
     withRing({ entries: 4, completionEntries: 8 }, (ring) => {
