@@ -121,6 +121,10 @@ const abi = @import("abi.zig");
 pub const S_IFMT: u16 = 0o170000;
 pub const S_IFCHR: u16 = 0o020000;
 pub const S_IFBLK: u16 = 0o060000;
+pub const S_IFREG: u16 = 0o100000;
+pub const S_IFDIR: u16 = 0o040000;
+pub const S_IFIFO: u16 = 0o010000;
+pub const S_IFSOCK: u16 = 0o140000;
 
 pub fn fstat(fd: i32, out: *abi.Statx) i32 {
     const AT_EMPTY_PATH = 0x1000;

@@ -628,6 +628,40 @@ test "an alarm signals the eventfd, and nothing else comes of it" {
     session.close();
 }
 
+test "alarms do not pile up, and the last one counts" {
+    var session = try Session.open(.{});
+    const ring = table.find(session.number).ring;
+    if (ring.setup_flags & abi.setup_flag.DEFER_TASKRUN == 0) return error.SkipZigTest;
+    const waiter: u32 = @intCast(wake.waiter());
+    for (0..100) |_| try equal(0, wake.arm(ring, true, 60_000_000));
+    session.stage(0, "cancel_any", .{});
+    try equal(1, session.tick(1, 1, forever));
+    try equal(1, @as(i32, @bitCast(session.columns[2 * slots])));
+    _ = session.tick(0, 0, 0);
+    ring.alarm_at = 0;
+    _ = wake.drain();
+    // Sooner, and later.
+    const start = kernel.nanoseconds();
+    try equal(0, wake.arm(ring, true, 60_000_000));
+    try equal(0, wake.arm(ring, true, 20_000));
+    try equal(1, wake.wait(waiter, 10_000));
+    try expect(kernel.nanoseconds() - start >= 20 * std.time.ns_per_ms);
+    try equal(0, session.tick(0, 0, 0));
+    try equal(0, wake.arm(ring, true, 30_000));
+    try equal(0, wake.arm(ring, true, 100_000));
+    try equal(0, wake.wait(waiter, 60));
+    try equal(1, wake.wait(waiter, 10_000));
+    // One that is gone, though the ring does not know it.
+    _ = session.tick(0, 0, 0);
+    ring.alarm_at = kernel.nanoseconds() + std.time.ns_per_s;
+    try equal(0, wake.arm(ring, true, 10_000));
+    try equal(1, wake.wait(waiter, 10_000));
+    try equal(0, session.tick(0, 0, 0));
+    try equal(0, session.control.stale);
+    _ = wake.drain();
+    session.close();
+}
+
 test "an alarm that is canceled is no message" {
     var session = try Session.open(.{});
     const ring = table.find(session.number).ring;

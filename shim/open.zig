@@ -8,6 +8,7 @@ const freestanding = @import("freestanding.zig");
 const kernel = @import("kernel.zig");
 const liburing = @import("liburing.zig");
 const slots = @import("slots.zig");
+const system = @import("system.zig");
 const table = @import("table.zig");
 const wake = @import("wake.zig");
 const Ring = @import("ring.zig").Ring;
@@ -77,6 +78,7 @@ fn openWith(parameters: *abi.OpenParameters, buffers: Buffers, step: *Step) i32 
     ring.control = @ptrFromInt(control);
     ring.arena_address = arena_address;
     ring.arena_bytes = parameters.arena_bytes;
+    ring.page_bytes = system.pageBytes();
 
     step.* = .setup;
     var rc = climb(ring, parameters);

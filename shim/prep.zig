@@ -177,8 +177,10 @@ inline fn field(comptime source: abi.Source, ring: *Ring, slot_index: u32, image
         .cwd => @as(u32, @bitCast(kernel.AT_FDCWD)),
         .how_bytes => @sizeOf(kernel.OpenHow),
         .arena, .pages => in_arena: {
-            if (source == .pages and (image[2] | length) & (page - 1) != 0) return .arena;
             if (!ring.inArena(image[2], length)) return .arena;
+            // Advice goes to whole pages: the kernel rounds up.
+            const whole = ring.page_bytes - 1;
+            if (source == .pages and ((ring.arena_address + image[2]) | length) & whole != 0) return .arena;
             break :in_arena ring.arena_address + image[2];
         },
         .vectors => ring.copyVectors(slot_index, image[2], length) orelse return .arena,
@@ -207,8 +209,6 @@ inline fn field(comptime source: abi.Source, ring: *Ring, slot_index: u32, image
     return .none;
 }
 
-/// Advice goes to whole pages; those of some machines are larger.
-const page = 4096;
 const SPLICE_F_FD_IN_FIXED: u32 = 1 << 31;
 
 fn low(word: u64) u32 {

@@ -43,6 +43,8 @@ pub const Ring = struct {
     control: *abi.Control,
     arena_address: u64,
     arena_bytes: u32,
+    /// Of this machine.
+    page_bytes: u32,
     /// The arena is a fixed buffer.
     registered: bool,
     /// By row: the opcode of its SQE, here and on this kernel.
@@ -50,6 +52,8 @@ pub const Ring = struct {
     /// FIXED_FILE where the kernel has the file table.
     file_flag: u8,
     eventfd_registered: bool,
+    /// When the last alarm goes off, as long as it has not.
+    alarm_at: u64,
     /// The arena of a worker can go away: what is not pinned cannot be used.
     in_worker: bool,
     /// 0, or the arena is cut into slices of this length, each of which is pinned by itself or not.
@@ -686,7 +690,20 @@ pub const Ring = struct {
             .nanoseconds = micros % std.time.us_per_s * std.time.ns_per_us,
         };
         const before = ring.sq_tail;
-        ring.sqe(before).* = std.mem.zeroInit(liburing.Sqe, .{
+        // There is one alarm: an earlier one is put to another time, unless it is about to go off. One that is
+        // not found after all is said by a completion, which signals the eventfd as the alarm would have.
+        const now = kernel.nanoseconds();
+        const again = ring.alarm_at > now + alarm_margin;
+        ring.alarm_at = now + @as(u64, micros) * std.time.ns_per_us;
+        ring.sqe(before).* = if (again) std.mem.zeroInit(liburing.Sqe, .{
+            .opcode = liburing.OP_TIMEOUT_REMOVE,
+            .flags = liburing.SQE_CQE_SKIP_SUCCESS,
+            .fd = -1,
+            .off = @intFromPtr(&after),
+            .addr = alarm_user_data,
+            .op_flags = liburing.TIMEOUT_UPDATE,
+            .user_data = alarm_user_data,
+        }) else std.mem.zeroInit(liburing.Sqe, .{
             .opcode = liburing.OP_TIMEOUT,
             .flags = liburing.SQE_CQE_SKIP_SUCCESS,
             .fd = -1,
@@ -701,6 +718,8 @@ pub const Ring = struct {
         ring.sq_tail = @atomicLoad(u32, ring.uring.sq.khead, .acquire);
         @atomicStore(u32, ring.uring.sq.ktail, ring.sq_tail, .release);
     }
+
+    const alarm_margin = std.time.ns_per_ms;
 
     /// What a drain had deferred starts when the operation before it was canceled, and is canceled in the next
     /// round.

@@ -20,7 +20,7 @@ pub fn describe(out: *[@sizeOf(abi.SystemInfo)]u8) void {
     info.kernel_minor = number(u32, numbers.next() orelse "") orelse 0;
     info.kernel_patch = number(u32, numbers.next() orelse "") orelse 0;
 
-    info.page_bytes = auxiliary(AT_PAGESZ) orelse 4096;
+    info.page_bytes = pageBytes();
     var file: [4096]u8 = undefined;
     const disabled = kernel.readWhole("/proc/sys/kernel/io_uring_disabled", &file);
     info.io_uring_disabled = number(u32, std.mem.trim(u8, disabled, "\n")) orelse 0xffff_ffff;
@@ -36,6 +36,12 @@ pub fn describe(out: *[@sizeOf(abi.SystemInfo)]u8) void {
     copyText(&info.boot_id, std.mem.trim(u8, kernel.readWhole("/proc/sys/kernel/random/boot_id", &file), "\n"));
     @memcpy(out, std.mem.asBytes(&info));
 }
+
+pub fn pageBytes() u32 {
+    return auxiliary(AT_PAGESZ) orelse page_bytes_usual;
+}
+
+const page_bytes_usual = 4096;
 
 fn copyText(to: []u8, text: []const u8) void {
     const bytes = @min(to.len, text.len);

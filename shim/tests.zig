@@ -1033,6 +1033,20 @@ test "B4: no other advice, and whole pages of the arena only" {
         try equal(if (case[2]) Reason.none else Reason.arena, reason);
         if (case[2]) fake.ring.rollback(fake.ring.sq_tail, 1, .published);
     }
+    // On a machine with larger pages a part of one would be rounded up, also beyond the arena.
+    fake.ring.page_bytes = 65_536;
+    const aligned = fake.ring.arena_address;
+    fake.ring.arena_address = std.mem.alignForward(u64, aligned, 65_536);
+    defer fake.ring.arena_address = aligned;
+    for ([_]struct { u64, u32, bool }{
+        .{ 0, 65_536, true }, .{ 0, 4096, false }, .{ 4096, 4096, false }, .{ 61_440, 4096, false },
+    }) |case| {
+        var image = validImage(abi.operations[operation], operation, 0, 0);
+        image.addr = case[0];
+        image.length = case[1];
+        try equal(if (case[2]) Reason.none else Reason.arena, stageOne(image));
+        if (case[2]) fake.ring.rollback(fake.ring.sq_tail, 1, .published);
+    }
 }
 
 test "two files: both must be the ring's, and neither can be closed meanwhile" {
@@ -1141,4 +1155,35 @@ test "a descriptor of /proc, a ring or another unnamed inode is refused" {
     const ordinary = kernel.open("/dev/null", 0);
     defer kernel.close(ordinary);
     try equal(0, files.vet(ordinary));
+}
+
+test "devices that take more than bytes are refused, and harmless ones are not" {
+    const linux = std.os.linux;
+    inline for (.{ "null", "zero", "full", "random", "urandom", "ptmx" }) |name| {
+        const fd = kernel.open("/dev/" ++ name, 0);
+        if (fd >= 0) {
+            defer kernel.close(fd);
+            try equal(0, files.vet(fd));
+        }
+    }
+    // A node for each of some kinds of device; an open with O_PATH needs none behind it.
+    const O_PATH = 0o10000000;
+    const directory = "/tmp/uring-shim-devices";
+    _ = linux.syscall3(.mkdirat, kernel.unsigned(kernel.AT_FDCWD), @intFromPtr(directory), 0o700);
+    defer _ = linux.syscall3(.unlinkat, kernel.unsigned(kernel.AT_FDCWD), @intFromPtr(directory), 0x200);
+    const node = directory ++ "/node";
+    inline for (.{
+        // mem, kmem, port, kmsg; a SCSI disk by its generic driver; a mouse; FUSE; loop-control; uverbs; KVM.
+        .{ 1, 1 },   .{ 1, 2 },    .{ 1, 4 },    .{ 1, 11 },    .{ 21, 0 },
+        .{ 13, 63 }, .{ 10, 229 }, .{ 10, 237 }, .{ 231, 192 }, .{ 10, 232 },
+    }) |device| {
+        const number = device[0] << 8 | (device[1] & 0xff);
+        const rc = linux.syscall4(.mknodat, kernel.unsigned(kernel.AT_FDCWD), @intFromPtr(node), kernel.S_IFCHR | 0o600, number);
+        if (kernel.result(rc) == -kernel.EPERM) return error.SkipZigTest;
+        defer _ = linux.syscall3(.unlinkat, kernel.unsigned(kernel.AT_FDCWD), @intFromPtr(node), 0);
+        const fd = kernel.open(node, O_PATH);
+        try expect(fd >= 0);
+        defer kernel.close(fd);
+        try equal(-kernel.EACCES, files.vet(fd));
+    }
 }

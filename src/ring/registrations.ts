@@ -18,7 +18,7 @@ import { library } from "../native/library.ts";
 import { checkNumber, U32_MAX } from "./arguments.ts";
 import type { RegisteredBuffer } from "./buffers.ts";
 import { RingCore } from "./core.ts";
-import { RingClosedError, RingUnsupportedError } from "./errors.ts";
+import { RingClosedError, RingError, RingUnsupportedError } from "./errors.ts";
 import type { RingFile } from "./file.ts";
 import { RingOperations } from "./operations.ts";
 import { checkUserData } from "./queue.ts";
@@ -60,7 +60,9 @@ export abstract class RingRegistrations extends RingOperations {
   /**
    * Lets the ring use a file that something else opened, by its descriptor, which is duplicated: close
    * your own when you like. Only where the runtime's numbers are the kernel's (Bun's are, Deno's are
-   * not). Descriptors of /proc, /sys, of memory devices and of rings are refused.
+   * not). Regular files, directories, block devices, pipes, sockets, terminals and the harmless devices
+   * (/dev/null, zero, full, random, urandom) are taken; what is of /proc and /sys, rings and other devices
+   * are refused.
    *
    * @throws {RingError} EBADF when there is no such descriptor, EACCES when it is refused, ENFILE when
    * all file slots are taken.
@@ -70,7 +72,7 @@ export abstract class RingRegistrations extends RingOperations {
     checkNumber("descriptor", descriptor, 0x7fff_ffff);
     this._core.files.checkRoom(1);
     const reference = library().functions.uring_adopt(this._core.number, descriptor);
-    this._core.check(reference, `adopting descriptor ${descriptor}`);
+    this.#checkTaken(reference, `adopting descriptor ${descriptor}`);
     this._core.files.taken++;
     return this._core.files.add(reference, "");
   }
@@ -148,6 +150,18 @@ export abstract class RingRegistrations extends RingOperations {
     }
   }
 
+  /** As `check`, and says which descriptors a ring takes. */
+  #checkTaken(result: number, what: string): void {
+    if (result !== -ERRNO.EACCES) return this._core.check(result, what);
+    throw new RingError(
+      `${what} failed: EACCES. A ring takes regular files, directories, block devices, pipes, sockets, ` +
+        "terminals and /dev/null, zero, full, random and urandom; nothing of /proc and /sys, no rings, " +
+        "and no other devices",
+      "EACCES",
+      ERRNO.EACCES,
+    );
+  }
+
   #checkIdle(files: readonly RingFile[]): void {
     this._core.checkOpen();
     for (const file of files) {
@@ -172,7 +186,7 @@ export abstract class RingRegistrations extends RingOperations {
       updates[words * i + FILE_UPDATE.descriptor / 4] = descriptors[i];
     }
     const bytes = new Uint8Array(updates.buffer);
-    this._core.check(
+    this.#checkTaken(
       library().functions.uring_update_files(this._core.number, bytes, bytes.length),
       `changing ${count} files of the ring`,
     );
