@@ -11,6 +11,7 @@ import {
   IoClosedError,
   type IoFile,
   type IoStat,
+  IoUsageError,
   type OpenOptions,
 } from "../io/io.ts";
 import { ioErrorOf } from "../io/io_error.ts";
@@ -124,7 +125,10 @@ export class File implements AsyncDisposable {
     return this.ioFile.path;
   }
 
-  /** Operations whose promises have not settled. */
+  /**
+   * Operations that have not ended. One that was aborted counts until the kernel is done with it, after its
+   * promise has settled.
+   */
   get inFlight(): number {
     return this.#inFlight;
   }
@@ -163,7 +167,7 @@ export class File implements AsyncDisposable {
     this.#driven.transfers.trim();
   }
 
-  /** Whether `close` was called. */
+  /** Whether `close` was called, and not refused. */
   get closed(): boolean {
     return this.#closing !== undefined;
   }
@@ -240,7 +244,11 @@ export class File implements AsyncDisposable {
     return this.io.alignment(this.ioFile);
   }
 
-  /** Closes the file when its operations have ended; new ones are refused at once. */
+  /**
+   * Closes the file when its operations have ended; new ones are refused at once. Rejects with
+   * {@linkcode IoUsageError} while operations by hand are in flight on `ioFile`: then it stays open, and can
+   * be closed again.
+   */
   close(): Promise<void> {
     return this.#closing ??= this.#close();
   }
@@ -252,6 +260,11 @@ export class File implements AsyncDisposable {
   /** The bytes `[from, to)`, up to the end of the file; reads as it is read from. */
   readable(range: { from?: number; to?: number } = {}): ReadableStream<Uint8Array> {
     const { from = 0, to = Number.MAX_SAFE_INTEGER } = range;
+    checkOffset(from, 0);
+    checkOffset(to, 0);
+    if (to < from) {
+      throw new IoUsageError(`a range ends behind its start, not at ${to} from ${from}`);
+    }
     let offset = from;
     return new ReadableStream({
       pull: async (controller) => {
@@ -268,6 +281,7 @@ export class File implements AsyncDisposable {
 
   /** Writes what comes, from `at` on; its end makes everything durable. The file stays open. */
   writable(at = 0): WritableStream<Uint8Array> {
+    checkOffset(at, 0);
     let offset = at;
     return new WritableStream({
       write: async (chunk) => {
@@ -314,11 +328,9 @@ export class File implements AsyncDisposable {
   }
 
   #tell(watcher: FileWatcher, operation: Operation): void {
-    const { kind, offset, length, done, succeeded, signal } = operation;
+    const { kind, offset, length, done, succeeded } = operation;
     if (kind === Kind.write) {
-      // Of one that was aborted nobody knows how far it came.
-      const moved = signal?.aborted === true ? length : done;
-      watcher.writeEnded(operation.stamp, moved > 0 ? offset + moved : 0, !succeeded);
+      watcher.writeEnded(operation.stamp, done > 0 ? offset + done : 0, !succeeded);
     } else if (kind === Kind.truncate && succeeded) watcher.resized(offset, true);
     else if (kind === Kind.allocate && succeeded) watcher.resized(offset + length, false);
   }
@@ -326,11 +338,34 @@ export class File implements AsyncDisposable {
   async #close(): Promise<void> {
     if (this.#inFlight > 0) await new Promise<void>((resolve) => this.#idle = resolve);
     const { io: client, pump } = this.#driven.transfers;
+    let res: number;
     try {
-      const res = await pump.call((handle) => client.close(this.ioFile, handle));
-      if (res < 0) throw ioErrorOf(res, "close", this.path);
-    } finally {
+      res = await pump.call((handle) => client.close(this.ioFile, handle));
+    } catch (error) {
+      if (error instanceof IoUsageError && this.#isOpen()) {
+        this.#closing = this.#idle = undefined;
+        throw error;
+      }
+      this.#left();
+      throw error;
+    }
+    this.#left();
+    if (res < 0) throw ioErrorOf(res, "close", this.path);
+  }
+
+  #isOpen(): boolean {
+    try {
+      this.io.alignment(this.ioFile);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #left(): void {
+    try {
       leave(this.io, this.#driven);
+    } finally {
       if (this.#borrowed) returnIo();
     }
   }
@@ -355,5 +390,6 @@ function driverOf(io: Io): Driven {
 function leave(io: Io, driven: Driven): void {
   if (--driven.files > 0) return;
   drivers.delete(io);
-  driven.transfers.end();
+  // Of a backend that failed nothing is to be given back, and what failed is told already.
+  if (!driven.transfers.pump.failed) driven.transfers.end();
 }

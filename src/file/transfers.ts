@@ -9,6 +9,7 @@
 import {
   type Io,
   type IoBuffer,
+  IoClosedError,
   type IoFile,
   IoFullError,
   type IoStat,
@@ -123,8 +124,13 @@ export class Transfers {
   /** Gives everything back; nothing may be in flight. */
   end(): void {
     this._retry?.cancel();
-    this.trim();
-    this.io[Symbol.dispose]();
+    try {
+      this.trim();
+      this.io[Symbol.dispose]();
+    } catch (error) {
+      // With the Io went everything.
+      if (!(error instanceof IoClosedError)) throw error;
+    }
   }
 
   /** Gives back the buffers that are kept for later. */
@@ -136,6 +142,11 @@ export class Transfers {
   /** Blocks until an operation has ended, or the time is over. */
   park(timeoutMicros: number): void {
     if (this._waiting.length > 0) this._submitWaiting();
+    if (this._waiting.length > 0 && this.io.inFlight === 0) {
+      throw new IoFullError(
+        "a blocking wait for a file would never end: others have all operations of this Io in flight",
+      );
+    }
     this.pump.park(timeoutMicros);
   }
 
@@ -275,7 +286,11 @@ export class Transfers {
     const { handle } = operation;
     this._inFlight[handle] = undefined;
     this._freeHandles.push(handle);
-    if (operation.settled || this._advance(operation, res)) this._finish(operation);
+    if (operation.settled) {
+      // Aborted meanwhile: what the kernel did is done, and whoever watches the file wants to know.
+      if (operation.kind === Kind.write && res > 0) operation.done += res;
+      this._finish(operation);
+    } else if (this._advance(operation, res)) this._finish(operation);
     else this._submit(operation);
     if (this._waiting.length > 0) this._submitWaiting();
   }

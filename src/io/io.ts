@@ -177,6 +177,11 @@ export interface Io {
    * when it completes. Not with direct I/O on Linux 6.15 and 6.16, which lost it.
    */
   readonly reservedDsync: boolean;
+  /**
+   * `advise(…, "dontneed")` makes the next read come from the device. Where it does not (`node:fs`), what a
+   * failed sync left in the page cache cannot be told from what is durable until the machine is restarted.
+   */
+  readonly dropsCache: boolean;
   /** Whether the memory of buffers is pinned for the kernel, which saves it work with every transfer. */
   readonly registered: boolean;
   /** Release of the kernel as `6.18`, empty where it is not known. */
@@ -191,7 +196,11 @@ export interface Io {
   readonly available: number;
   /** Operations of this client that have not been delivered by a poll. */
   readonly inFlight: number;
-  /** Completions of the last poll: `userData` has the handles. Overwritten by the next poll. */
+  /**
+   * Completions of the last poll: `userData` has the handles. Overwritten by the next poll, which reports
+   * the rows that nobody took as leaks: {@linkcode Io.take} takes one, and who reads them row by row says
+   * so by `completions.clear()`.
+   */
   readonly completions: CompletionArray;
   /** Operations that nobody took, found at later polls. */
   readonly leaks: readonly IoLeak[];

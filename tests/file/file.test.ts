@@ -165,6 +165,111 @@ function suite(backend: BackendRow): void {
     await closing;
   });
 
+  row("a refused close leaves the file open, to be closed later", async (io, d) => {
+    const file = await File.open(`${d}/a`, RW, io);
+    const user = io.client("by hand");
+    const buffer = user.acquireBuffer()!;
+    user.writeAt(file.ioFile, buffer, 0, 4096, 0, 0, 1);
+    await assert.rejects(file.close(), /close of .* with write in flight/);
+    assert.equal(file.closed, false);
+    assert.equal(await file.writeAt(bytes("still open"), 0), 10);
+    while (user.inFlight > 0) user.park();
+    user.completions.clear();
+    await file.close();
+    await assert.rejects(file.stat(), IoClosedError);
+    assert.throws(() => io.alignment(file.ioFile), /is closed/);
+    user.releaseBuffer(buffer);
+    user[Symbol.dispose]();
+  });
+
+  row("ranges of streams that make no sense are refused at once", async (io, d) => {
+    await using file = await File.open(`${d}/a`, RW, io);
+    await file.writeAt(bytes("0123456789"), 0);
+    for (const bad of [NaN, -1, 0.5, Infinity, "1" as unknown as number, 2 ** 53]) {
+      assert.throws(() => file.readable({ to: bad }), IoUsageError);
+      assert.throws(() => file.readable({ from: bad }), IoUsageError);
+      assert.throws(() => file.writable(bad), IoUsageError);
+    }
+    assert.throws(() => file.readable({ from: 5, to: 4 }), IoUsageError);
+    for (const [from, to, expected] of [[3, 5, "34"], [4, 4, ""], [8, 100, "89"], [50, 60, ""]]) {
+      const range = { from: from as number, to: to as number };
+      assert.equal(await new Response(file.readable(range)).text(), expected);
+    }
+  });
+
+  row("a stream that is cancelled, fails midway, or loses its file", async (io, d) => {
+    await using file = await File.open(`${d}/a`, RW, io);
+    await file.writeAt(filled(300_000, 4), 0);
+    const cancelled = file.readable().getReader();
+    assert.equal((await cancelled.read()).value!.length, 65_536);
+    await cancelled.cancel();
+    assert.equal((await cancelled.read()).done, true);
+    assert.equal(file.inFlight, 0);
+
+    await using writes = await File.open(`${d}/b`, { write: true, create: true }, io);
+    const failing = writes.readable().getReader();
+    await assert.rejects(failing.read(), { code: "EBADF" });
+    await assert.rejects(failing.read(), { code: "EBADF" });
+    await using reads = await File.open(`${d}/a`, { read: true }, io);
+    await assert.rejects(file.readable().pipeTo(reads.writable()), { code: "EBADF" });
+
+    const closed = await File.open(`${d}/a`, { read: true }, io);
+    const reader = closed.readable().getReader();
+    await reader.read();
+    const last = reader.read();
+    while (closed.inFlight === 0) await undefined;
+    const closing = closed.close();
+    assert.equal((await last).value!.length, 65_536);
+    await closing;
+    await assert.rejects(reader.read(), IoClosedError);
+  });
+
+  row("a stream of a direct file", async (io, d) => {
+    if (lacksDirect(backend, io, d)) return;
+    await using file = await File.open(`${d}/a`, { ...RW, direct: true }, io);
+    const data = Uint8Array.from({ length: 40 * 4096 }, (_, i) => i >> 12);
+    const source = new Blob([data]).stream();
+    await source.pipeTo(file.writable());
+    const got = new Uint8Array(await new Response(file.readable()).arrayBuffer());
+    assert.deepEqual(got, data);
+  });
+
+  row(
+    "aborted writes: in flight, queued for room, and what listens to the signal",
+    async (io, d) => {
+      await using file = await File.open(`${d}/a`, RW, io);
+      const reason = new Error("stop");
+      const controller = new AbortController();
+      const { signal } = controller;
+      let listeners = 0;
+      const { addEventListener, removeEventListener } = EventTarget.prototype;
+      signal.addEventListener = (...all: Parameters<typeof addEventListener>) => {
+        listeners++;
+        addEventListener.apply(signal, all);
+      };
+      signal.removeEventListener = (...all: Parameters<typeof removeEventListener>) => {
+        listeners--;
+        removeEventListener.apply(signal, all);
+      };
+      assert.equal(await file.writeAt(filled(100, 1), 0, { signal }), 100);
+      assert.equal(await file.readAt(new Uint8Array(100), 0, { signal }), 100);
+      assert.equal(listeners, 0);
+      // Far more than there are buffers for.
+      const aborted = Array.from(
+        { length: 60 },
+        () => file.writeAt(filled(9000, 2), 0, { signal }),
+      );
+      const others = Array.from({ length: 20 }, (_, i) => file.writeAt(filled(100, 3), 10_000 + i));
+      assert.equal(listeners, 60);
+      controller.abort(reason);
+      for (const one of aborted) await assert.rejects(one, reason);
+      assert.deepEqual(await Promise.all(others), others.map(() => 100));
+      while (file.inFlight > 0) await file.stat();
+      assert.equal(listeners, 0);
+    },
+    { capacity: 4, arenaBytes: 16 * 1024 },
+  );
+
   row("streams out of a file and into one", async (io, d) => {
     await using from = await File.open(`${d}/from`, RW, io);
     await using to = await File.open(`${d}/to`, RW, io);
@@ -215,4 +320,21 @@ test("short transfers, EINTR and EAGAIN are continued; other errors reject once"
   const into = new Uint8Array(data.length);
   assert.equal(await other.readAt(into, 1), data.length);
   assert.deepEqual(into, data);
+});
+
+test("what makes no progress, or is interrupted again and again, is an error in the end", async () => {
+  const io = MemoryIo.create();
+  await using file = await File.open("/a", RW, io);
+  for (
+    const [fault, code] of [[{ short: 0 }, "EIO"], [{ errno: 4 }, "EINTR"], [
+      { errno: 11 },
+      "EAGAIN",
+    ]] as const
+  ) {
+    const always = io.fail({ operation: "write", persistent: true, ...fault });
+    await assert.rejects(file.writeAt(filled(100, 1), 7), { code, offset: 7 });
+    assert.ok(always.fired > 1 && always.fired <= 200, String(always.fired));
+    always.cancel();
+    assert.equal(await file.writeAt(filled(100, 1), 7), 100);
+  }
 });
