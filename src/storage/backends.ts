@@ -57,7 +57,12 @@ export class SyncStorageIo extends StoragePolicy {
   /** @throws {BufferExhaustedError} when the arena of `io` has no room for the buffers. */
   static open(options: SyncStorageOptions = {}): SyncStorageIo {
     const { io, ...rest } = options;
-    return new SyncStorageIo(expect(io, "sync") ?? SyncIo.open(), io === undefined, rest);
+    return opened(
+      io,
+      "sync",
+      () => SyncIo.open(),
+      (on, owns) => new SyncStorageIo(on, owns, rest),
+    );
   }
 }
 
@@ -73,7 +78,7 @@ export class UringStorageIo extends StoragePolicy {
       throw new IoUsageError("`sqpoll` is for an Io of its own: open yours with it");
     }
     const own = () => UringIo.open(sqpoll === undefined ? {} : { sqpoll });
-    return new UringStorageIo(expect(io, "uring") ?? own(), io === undefined, rest);
+    return opened(io, "uring", own, (on, owns) => new UringStorageIo(on, owns, rest));
   }
 }
 
@@ -82,12 +87,30 @@ export class MemoryStorageIo extends StoragePolicy {
   /** @throws {BufferExhaustedError} when the arena of `io` has no room for the buffers. */
   static open(options: MemoryStorageOptions = {}): MemoryStorageIo {
     const { io, memory, ...rest } = options;
+    if (io !== undefined && memory !== undefined) {
+      throw new IoUsageError("`memory` is for an Io of its own: make yours with it");
+    }
     const own = () => MemoryIo.create(memory);
-    return new MemoryStorageIo(expect(io, "memory") ?? own(), io === undefined, rest);
+    return opened(io, "memory", own, (on, owns) => new MemoryStorageIo(on, owns, rest));
   }
 }
 
-function expect(io: Io | undefined, backend: Io["backend"]): Io | undefined {
-  if (io === undefined || io.backend === backend) return io;
-  throw new IoUsageError(`this storage is for the backend ${backend}, not ${io.backend}`);
+/** Makes a storage on the caller's `Io`, or on one of its own, which ends when that fails. */
+function opened<T>(
+  io: Io | undefined,
+  backend: Io["backend"],
+  open: () => Io,
+  make: (io: Io, ownsIo: boolean) => T,
+): T {
+  if (io !== undefined) {
+    if (io.backend === backend) return make(io, false);
+    throw new IoUsageError(`this storage is for the backend ${backend}, not ${io.backend}`);
+  }
+  const own = open();
+  try {
+    return make(own, true);
+  } catch (error) {
+    own[Symbol.dispose]();
+    throw error;
+  }
 }

@@ -106,8 +106,9 @@ export class PositionedFile implements Disposable {
     let client: Io | undefined;
     try {
       client = on.client(`positioned ${path}`);
-      const file = client.open(path, options, OPEN_HANDLE);
-      const res = awaited(client, OPEN_HANDLE);
+      let file!: IoFile;
+      const user = client;
+      const res = retried(user, (handle) => file = user.open(path, options, handle));
       if (res < 0) throw ioErrorOf(res, "open", path);
       return new PositionedFile(on, client, file, io === undefined);
     } catch (error) {
@@ -165,8 +166,7 @@ export class PositionedFile implements Disposable {
   /** Makes durable what was written. @throws {IoError} */
   datasync(): void {
     this._check();
-    this._client.fdatasync(this._file, OPEN_HANDLE);
-    const res = awaited(this._client, OPEN_HANDLE);
+    const res = retried(this._client, (handle) => this._client.fdatasync(this._file, handle));
     if (res < 0) throw ioErrorOf(res, "fdatasync", this.path);
   }
 
@@ -252,7 +252,8 @@ export class PositionedFile implements Disposable {
         }
       }
       if (busy === 0) {
-        if (misuse !== undefined || next >= entries.length) break;
+        // An entry that failed says more than what the others lacked.
+        if (misuse !== undefined || failed !== undefined || next >= entries.length) break;
         throw new IoUsageError(
           "no buffer or operation of this Io is free: other users have taken all of them",
         );
@@ -267,13 +268,19 @@ export class PositionedFile implements Disposable {
         const error = this._advance(lane, entry, writes, res);
         if (error !== undefined) fail(error, lane.index);
         if (error === undefined && lane.done < entry.bytes.length) {
-          this._submit(at, lane, entry, writes);
-        } else busy -= this._leave(at);
+          try {
+            this._submit(at, lane, entry, writes);
+            continue;
+          } catch (error) {
+            misuse ??= { error };
+          }
+        }
+        busy -= this._leave(at);
       }
       completions.clear();
     }
-    if (misuse !== undefined) throw misuse.error;
     if (failed !== undefined) throw failed;
+    if (misuse !== undefined) throw misuse.error;
   }
 
   private _submit(
@@ -361,6 +368,15 @@ function awaited(client: Io, handle: number): number {
       completions.clear();
       return res;
     }
+  }
+}
+
+/** One operation, waited for, and tried again when it was interrupted. */
+function retried(client: Io, start: (handle: number) => void): number {
+  for (let retries = 0;; retries++) {
+    start(OPEN_HANDLE);
+    const res = awaited(client, OPEN_HANDLE);
+    if ((res !== -EINTR && res !== -EAGAIN) || retries >= RETRIES_MAX) return res;
   }
 }
 

@@ -15,7 +15,7 @@
 import { CompletionArray } from "../abi/completions.ts";
 import { errnoText } from "../abi/errno.ts";
 import { bytesOf, checkOffset } from "../file/bytes.ts";
-import type { File } from "../file/file.ts";
+import { File } from "../file/file.ts";
 import {
   type Io,
   type IoBuffer,
@@ -24,6 +24,7 @@ import {
   type IoStat,
   IoUsageError,
 } from "../io/io.ts";
+import { OpenFile } from "../io/backend.ts";
 import {
   BadFdError,
   BufferExhaustedError,
@@ -60,7 +61,7 @@ export interface StorageIo extends Disposable {
   /**
    * Closes the file; of a descriptor, the duplicate.
    *
-   * @throws {BusyError} when something is pending on it.
+   * @throws {BusyError} when something is pending on it, also by the `File` itself, or by hand.
    */
   deregisterFd(fd: IoFd): void;
 
@@ -75,7 +76,7 @@ export interface StorageIo extends Disposable {
   /**
    * Writes `data` behind the end that everything submitted before will make; the result is its length.
    * Appends that are pending behind one that fails end with -ECANCELED, and the end is where the failed
-   * one began.
+   * one began. Only on a regular file: of a device nobody says where its data ends.
    */
   submitAppend(fd: IoFd, data: ArrayBufferView): number;
   /** Makes everything durable that was submitted before on this fd; the result is 0. */
@@ -95,6 +96,8 @@ export interface StorageIo extends Disposable {
   wait(): Promise<void>;
   /**
    * Blocks until what is pending has ended, closes the registered files, and gives everything back.
+   *
+   * @throws {BusyError} when operations by hand are in flight on a file of an `Io` that goes on.
    */
   close(): void;
 }
@@ -129,6 +132,8 @@ const RESERVED = 1;
 const NONE = -1;
 
 class Registered {
+  /** A regular file: its size says where it ends. */
+  readonly isFile: boolean;
   end: number;
   /** End of what is known to be written. */
   written: number;
@@ -157,9 +162,10 @@ class Registered {
     readonly fd: number,
     /** Alignment of offsets and lengths, 1 without direct I/O. */
     readonly unitBytes: number,
-    size: number,
+    { size, isFile }: IoStat,
   ) {
     this.end = this.written = size;
+    this.isFile = isFile;
   }
 }
 
@@ -177,6 +183,8 @@ export class StoragePolicy implements StorageIo {
 
   // Chunks, by number, which is that of their buffer.
   private readonly _bufferBytes: number;
+  /** Alignment of the buffers. */
+  private readonly _blockBytes: number;
   private readonly _buffers: IoBuffer[] = [];
   private readonly _freeChunks: Int32Array;
   private _freeChunkCount: number;
@@ -236,6 +244,7 @@ export class StoragePolicy implements StorageIo {
     this.io = io;
     this._ownsIo = ownsIo;
     this._client = this._openClient();
+    this._blockBytes = io.blockSize;
     this._bufferBytes = Math.ceil(bufferBytes / io.blockSize) * io.blockSize;
     for (let i = 0; i < buffers; i++) {
       const buffer = this._client.acquireBuffer(this._bufferBytes);
@@ -299,6 +308,11 @@ export class StoragePolicy implements StorageIo {
       throw new QueueFullError(`${this._files.length} files are registered, which is the limit`);
     }
     if (typeof file === "number") return this._register(slot, this._adopt(file), undefined);
+    if (!(file instanceof File)) {
+      throw new BadFdError(
+        `a file or a descriptor is registered, not ${file === null ? file : typeof file}`,
+      );
+    }
     try {
       this._client.alignment(file.ioFile);
     } catch (error) {
@@ -320,13 +334,20 @@ export class StoragePolicy implements StorageIo {
     const unitBytes = ioFile.options.direct ? Math.max(1, client.alignment(ioFile).offset) : 1;
     const fd = this._generations[slot] * FILES_MAX + slot;
     try {
+      const memory = unitBytes > 1 ? client.alignment(ioFile).memory : 1;
+      if (this._blockBytes % memory !== 0) {
+        throw new IoUsageError(
+          `direct I/O on ${ioFile.path} needs memory in multiples of ${memory}, and the buffers were ` +
+            "acquired before it was opened: open the storage behind it",
+        );
+      }
       if (this._bufferBytes % unitBytes !== 0) {
         throw new IoUsageError(
           `direct I/O on ${ioFile.path} needs buffers in multiples of ${unitBytes} bytes: open the ` +
             "storage with such `bufferBytes`",
         );
       }
-      const registered = new Registered(ioFile, file, fd, unitBytes, this._sizeOf(ioFile));
+      const registered = new Registered(ioFile, file, fd, unitBytes, this._statOf(ioFile));
       this._files[slot] = registered;
       file?.watch({
         writeStarted: (offset, length) => this._foreignStarted(registered, offset, length),
@@ -356,11 +377,11 @@ export class StoragePolicy implements StorageIo {
     throw new BadFdError(`descriptor ${descriptor} cannot be registered: ${why}`);
   }
 
-  private _sizeOf(file: IoFile): number {
+  private _statOf(file: IoFile): IoStat {
     let stat!: IoStat;
     const res = this._run((handle) => stat = this._client.stat(file, handle));
     if (res < 0) throw new StorageIoError(`stat of ${file.path}`, -res);
-    return stat.size;
+    return stat;
   }
 
   /** One operation, waited for; what else ends meanwhile is not lost. */
@@ -387,7 +408,17 @@ export class StoragePolicy implements StorageIo {
         `${registered.pending} operations are pending on ${registered.ioFile.path}: poll them first`,
       );
     }
+    this._checkIdle(registered);
     this._forget(registered);
+  }
+
+  /** Nothing that is not a token is in flight on it, which would keep it from being closed. */
+  private _checkIdle({ ioFile, file }: Registered): void {
+    const byHand = ioFile instanceof OpenFile ? ioFile.inFlight : 0;
+    if (byHand === 0 && (file?.inFlight ?? 0) === 0) return;
+    throw new BusyError(
+      `operations of the file itself, or by hand, are in flight on ${ioFile.path}: await them first`,
+    );
   }
 
   private _forget(registered: Registered): void {
@@ -454,6 +485,11 @@ export class StoragePolicy implements StorageIo {
     const file = this._file(fd);
     const bytes = bytesOf(data);
     const { length } = bytes;
+    if (!file.isFile) {
+      throw new IoUsageError(
+        `${file.ioFile.path} is no regular file, and has no end to append to: use submitWrite`,
+      );
+    }
     checkOffset(file.end, length);
     this._checkAligned(file, file.end, length);
     const tail = file.tailChunk;
@@ -906,6 +942,13 @@ export class StoragePolicy implements StorageIo {
     // What was polled for or not, it reaches the files.
     this._turn();
     while (this.pendingCount > this._endedCount) this._block(Infinity);
+    // Before anything is changed. What the files do by themselves is waited for, and an own Io cancels.
+    for (const registered of this._files) {
+      if (registered === undefined || this._ownsIo || (registered.file?.inFlight ?? 0) > 0) {
+        continue;
+      }
+      this._checkIdle(registered);
+    }
     this._closing = true;
     for (const registered of this._files) if (registered !== undefined) this._forget(registered);
     this._closed = true;

@@ -188,3 +188,47 @@ test("falls back to node:fs where there is no ring", () =>
     const { stdout, stderr } = await runProgram(program, [`${directory}/a`], { env });
     assert.equal(stdout.trim(), "sync hello", stderr);
   }));
+
+test("interrupted opens and syncs are tried again; without progress they fail in the end", () => {
+  const io = MemoryIo.create();
+  const options = { read: true, write: true, create: true };
+  for (const errno of [4, 11]) {
+    io.fail({ operation: "open", errno });
+    io.fail({ operation: "fdatasync", errno });
+    using file = PositionedFile.open("/a", options, io);
+    file.datasync();
+    file.pwriteAt(0, new Uint8Array(10));
+  }
+  using file = PositionedFile.open("/a", options, io);
+  for (const [fault, code] of [[{ short: 0 }, "EIO"], [{ errno: 4 }, "EINTR"]] as const) {
+    const always = io.fail({ operation: "write", persistent: true, ...fault });
+    assert.throws(() => file.pwriteAt(5, new Uint8Array(10)), { code, offset: 5, index: 0 });
+    const batch = [{ offset: 0, bytes: new Uint8Array(10) }, {
+      offset: 9,
+      bytes: new Uint8Array(9),
+    }];
+    assert.throws(() => file.pwriteBatch(batch), { code, index: 0 });
+    always.cancel();
+  }
+  const always = io.fail({ operation: "fdatasync", persistent: true, errno: 4 });
+  assert.throws(() => file.datasync(), { code: "EINTR" });
+  always.cancel();
+});
+
+test("of a batch whose buffers run out, the entry that failed is told", () => {
+  const io = MemoryIo.create({ arenaBytes: 3 * 4096 });
+  using file = PositionedFile.open("/a", { read: true, write: true, create: true }, io);
+  file.pwriteAt(0, new Uint8Array(10));
+  io.fail({ operation: "write", errno: 5 });
+  const other = io.client("other");
+  let taken: ReturnType<typeof other.acquireBuffer>;
+  // Others take what the batch gives back.
+  const give = io.driver.arena.give.bind(io.driver.arena);
+  io.driver.arena.give = (offset, bytes) => {
+    give(offset, bytes);
+    taken ??= other.acquireBuffer(8192);
+  };
+  const entries = [0, 1, 2].map((i) => ({ offset: i * 8192, bytes: new Uint8Array(8192) }));
+  assert.throws(() => file.pwriteBatch(entries), { code: "EIO" });
+  if (taken !== undefined) other.releaseBuffer(taken);
+});

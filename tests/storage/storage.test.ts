@@ -648,3 +648,143 @@ test("short writes, EINTR and EAGAIN are continued; a failed sync says so", asyn
   const sync = storage.submitDatasync(fd);
   assert.equal(finish(storage).get(sync), -EIO);
 });
+
+for (const backend of BACKENDS) {
+  const row = (name: string, body: (io: Io, directory: string) => Promise<void>) =>
+    test(`${backend.name}: ${name}`, { skip: backend.skip }, async () => {
+      const { io, directory, remove } = backend.open();
+      try {
+        await body(io, directory);
+        io[Symbol.dispose]();
+      } finally {
+        remove();
+      }
+    });
+
+  row(
+    "a file with operations by hand in flight is not deregistered, nor lost by a close",
+    async (io, d) => {
+      const storage = storageOn(io);
+      const file = await File.open(`${d}/a`, RW, io);
+      const fd = storage.registerFd(file);
+      const buffer = io.acquireBuffer()!;
+      io.writeAt(file.ioFile, buffer, 0, 4096, 0, 0, 1);
+      assert.throws(() => storage.deregisterFd(fd), BusyError);
+      assert.throws(() => storage.close(), BusyError);
+      const reading = file.readAt(new Uint8Array(10), 0);
+      assert.throws(() => storage.deregisterFd(fd), BusyError);
+      await reading;
+      while (io.inFlight > 0) io.park();
+      io.completions.clear();
+      storage.deregisterFd(fd);
+      await file.close();
+      assert.throws(() => io.alignment(file.ioFile), /is closed/);
+      io.releaseBuffer(buffer);
+      storage.close();
+    },
+  );
+
+  row("what is no file at all is refused by name", (io) => {
+    using storage = storageOn(io);
+    for (const bad of [null, undefined, {}, "a", true, Symbol("a"), Object.create(null)]) {
+      assert.throws(() => storage.registerFd(bad as unknown as File), BadFdError);
+    }
+    return Promise.resolve();
+  });
+
+  row("options of a storage that make no sense are refused, and hold nothing", (io) => {
+    const free = io.arenaFreeBytes;
+    for (const name of ["files", "tokens", "buffers", "bufferBytes"]) {
+      for (const bad of [0, -1, 0.5, NaN, Infinity, "8", 2 ** 40]) {
+        assert.throws(() => storageOn(io, { [name]: bad }), IoUsageError, `${name}: ${bad}`);
+      }
+    }
+    assert.throws(() => storageOn(io, { buffers: 1 << 16 }), BufferExhaustedError);
+    assert.equal(io.arenaFreeBytes, free);
+    assert.equal(io.available, io.capacity);
+    return Promise.resolve();
+  });
+
+  row("an append of nothing completes with 0, and extends nothing", async (io, d) => {
+    using storage = storageOn(io);
+    const file = await File.open(`${d}/a`, RW, io);
+    const fd = storage.registerFd(file);
+    const tokens = [bytes(""), bytes("ab"), bytes(""), bytes("c")]
+      .map((data) => storage.submitAppend(fd, data));
+    const results = finish(storage);
+    assert.deepEqual(tokens.map((token) => results.get(token)), [0, 2, 0, 1]);
+    assert.equal((await file.stat()).size, 3);
+  });
+}
+
+for (
+  const [name, open, skip] of [
+    ["sync", () => SyncStorageIo.open(), false],
+    ["uring", () => UringStorageIo.open(), skipRing],
+  ] as const
+) {
+  test(`${name}: what is no regular file has no end to append to`, { skip }, async () => {
+    using storage = open();
+    const fd = storage.registerFd(await File.open("/dev/null", { write: true }, storage.io));
+    assert.throws(() => storage.submitAppend(fd, bytes("a")), /no regular file/);
+    const token = storage.submitWrite(fd, bytes("abc"), 0);
+    assert.equal(finish(storage).get(token), 3);
+  });
+}
+
+test("an Io that a storage opened for itself ends when the storage cannot be", () => {
+  const original = MemoryIo.create;
+  const made: MemoryIo[] = [];
+  MemoryIo.create = (...all) => {
+    made.push(original(...all));
+    return made.at(-1)!;
+  };
+  try {
+    assert.throws(() => MemoryStorageIo.open({ files: 0 }), IoUsageError);
+    assert.throws(() => MemoryStorageIo.open({ buffers: 1 << 16 }), BufferExhaustedError);
+    const memory = { capacity: 1 };
+    const io = original();
+    assert.throws(() => MemoryStorageIo.open({ io, memory }), /`memory` is for an Io of its own/);
+  } finally {
+    MemoryIo.create = original;
+  }
+  assert.equal(made.length, 2);
+  for (const io of made) assert.throws(() => io.poll(), { code: "Closed" });
+});
+
+test("writes without progress, and interrupted ones, fail in the end", async () => {
+  const io = MemoryIo.create();
+  using storage = storageOn(io);
+  const fd = storage.registerFd(await File.open("/a", RW, io));
+  for (const [fault, res] of [[{ short: 0 }, -EIO], [{ errno: 4 }, -4]] as const) {
+    const always = io.fail({ operation: "write", persistent: true, ...fault });
+    const [write, append] = [
+      storage.submitWrite(fd, bytes("abc"), 0),
+      storage.submitAppend(fd, bytes("d")),
+    ];
+    const results = finish(storage);
+    assert.deepEqual([results.get(write), results.get(append)], [res, res]);
+    assert.ok(always.fired <= 400, String(always.fired));
+    always.cancel();
+    const again = storage.submitAppend(fd, bytes("d"));
+    assert.equal(finish(storage).get(again), 1);
+  }
+});
+
+test("the end of a file is where aborted writes of the file itself have come to", async () => {
+  const io = MemoryIo.create({ capacity: 8, arenaBytes: 128 * 1024 });
+  using storage = storageOn(io, { buffers: 4 });
+  const file = await File.open("/a", RW, io);
+  const fd = storage.registerFd(file);
+  const controller = new AbortController();
+  // The first ones take all buffers; the last one waits for room, and never goes out.
+  const first = Array.from({ length: 40 }, () => file.writeAt(filled(4000, 1), 0));
+  const never = file.writeAt(filled(100, 2), 1_000_000, { signal: controller.signal });
+  controller.abort();
+  await assert.rejects(never);
+  await Promise.all(first);
+  while (file.inFlight > 0) await file.stat();
+  const token = storage.submitAppend(fd, bytes("x"));
+  assert.equal(finish(storage).get(token), 1);
+  assert.equal((await file.stat()).size, 4001);
+});
