@@ -33,7 +33,7 @@ interface FileEffect {
   /** Durable already, but an older effect before it is not. */
   durable: boolean;
   /** What a write replaced, `undefined` for zeros; of a truncate the whole contents before. */
-  readonly before: Uint8Array | SparseBytes | undefined;
+  before: Uint8Array | SparseBytes | undefined;
 }
 
 /** A regular file. */
@@ -541,6 +541,20 @@ export class MemoryDisk {
     node.content.read(offset, byte, 0, 1);
     byte[0] ^= 1 << bit;
     node.content.write(offset, byte, 0, 1);
+    // What an effect replaced lies on the device until a sync covers it: it comes back by a crash.
+    for (const effect of node.effects) {
+      const { kind, before } = effect;
+      if (before instanceof SparseBytes) {
+        before.read(offset, byte, 0, 1);
+        byte[0] ^= 1 << bit;
+        before.write(offset, byte, 0, 1);
+      } else if (
+        kind === "write" && offset >= effect.offset && offset < effect.offset + effect.length
+      ) {
+        effect.before = before ?? new Uint8Array(effect.length);
+        effect.before[offset - effect.offset] ^= 1 << bit;
+      }
+    }
   }
 
   /** Bytes of a range that can be written with `room` free blocks. */

@@ -1026,3 +1026,23 @@ test("blockSize grows with what an open file needs; older buffers are refused fo
   await direct.close();
   assert.equal(io.arenaFreeBytes, io.arenaBytes);
 });
+
+test("rot outlasts a crash, also on a page with a write that was not synced", () => {
+  for (const survival of ["none", "all", "random"] as const) {
+    for (let seed = 1; seed <= 20; seed++) {
+      const { io, file } = prepared({ seed });
+      assert.equal(writeBytes(io, file, filled(SECTOR, 98), 0), SECTOR);
+      run(io, (h) => io.truncate(file, 4 * SECTOR, h));
+      io.rot("/d/a", 100, 7);
+      io.rot("/d/a", 2 * SECTOR, 7);
+      const [, bytes] = [...io.crash(seed, { survival }).image()].find(([path]) =>
+        path === "/d/a"
+      )!;
+      assert.ok(
+        bytes[100] === (97 ^ 128) || bytes[100] === (98 ^ 128),
+        `${survival} ${bytes[100]}`,
+      );
+      assert.equal(bytes[2 * SECTOR], 97 ^ 128);
+    }
+  }
+});
