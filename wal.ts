@@ -15,7 +15,7 @@
  * @module
  */
 
-export { Wal, type WalCursor, type WalStats } from "./src/wal/wal.ts";
+export { Wal, type WalCursor, type WalEventMap, type WalStats } from "./src/wal/wal.ts";
 export type { ReadRange } from "./src/wal/wal.ts";
 export { DurabilityTracker, TRACKED_MAX, type TrackedAppend } from "./src/wal/tracker.ts";
 export type { CommitOptions, RetentionOptions, WalOptions } from "./src/wal/options.ts";

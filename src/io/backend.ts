@@ -87,6 +87,7 @@ export abstract class Backend {
   reason = "";
   durability: "verified" | "unverified" = "verified";
   reservedDsync = true;
+  dropsCache = true;
   registered = false;
   kernel = "";
   blockSize = RUN_BYTES;

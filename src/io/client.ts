@@ -111,6 +111,9 @@ export class ClientIo implements Io {
   get reservedDsync(): boolean {
     return this.driver.reservedDsync;
   }
+  get dropsCache(): boolean {
+    return this.driver.dropsCache;
+  }
   get registered(): boolean {
     return this.driver.registered;
   }

@@ -89,6 +89,7 @@ class SyncBackend extends Backend {
     this.#memory = new Uint8Array(new SharedArrayBuffer(arenaBytes));
     // Elsewhere fdatasync need not reach the medium.
     this.durability = this.#linux ? "verified" : "unverified";
+    this.dropsCache = false;
   }
 
   view(offset: number, length: number): Uint8Array {

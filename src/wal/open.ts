@@ -18,6 +18,7 @@ import {
   writeCalibration,
 } from "./calibration.ts";
 import { type Disk, joinPath } from "./disk.ts";
+import { doubtsIn, leavesDoubt, markDoubt, refuseDoubt } from "./doubt.ts";
 import { WalCorruptionError, WalLockedError, WalOptionsError } from "./errors.ts";
 import {
   COMMIT_UNIT_MAX_BYTES,
@@ -137,6 +138,7 @@ export function* openLog(
   try {
     yield* disk.syncDirectory(directory);
     const names = io.listDirectory(directory).map((entry) => entry.name);
+    refuseDoubt(io, directory, names);
     const sequences = segmentsOf(names);
     const created = !names.includes(META_NAME);
     if (created && sequences.length > 0) {
@@ -171,7 +173,7 @@ export function* openLog(
     requireSegments(directory, sequences, known);
     const { damagedOffset } = opened.reading;
     /** Files that count for nothing; removed when the log is known to be sound. */
-    const leftovers = names.filter(isTemporary);
+    const leftovers = [...names.filter(isTemporary), ...doubtsIn(names)];
     let below = 0;
     for (const sequence of sequences) {
       if (sequence >= known.lowWaterSequence && sequence <= known.activated) continue;
@@ -287,6 +289,11 @@ export function* openLog(
     if (tailFile) yield* disk.close(tailFile);
     if (segments) yield* segments.close();
     if (meta) yield* meta.close();
+    if (leavesDoubt(io, error)) {
+      try {
+        yield* markDoubt(disk, directory);
+      } catch { /* the first error says it */ }
+    }
     yield* disk.close(lock);
     throw error;
   }

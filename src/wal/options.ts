@@ -75,6 +75,8 @@ export interface WalOptions {
    * killed with writes in flight, then destroy what was acknowledged: the program must exclude both.
    */
   unsafeNoLock?: boolean;
+  /** Where commits are made: in the thread that opens the log. */
+  thread?: "inline";
 }
 
 /** The same with defaults filled in; sizes not yet fitted to the device. */
@@ -107,6 +109,7 @@ const KNOWN = new Set([
   "lockTimeoutMillis",
   "idleMarkMillis",
   "unsafeNoLock",
+  "thread",
 ]);
 const KNOWN_COMMIT = new Set(["maxBytes", "maxDelayMicros", "maxInFlight"]);
 
@@ -196,6 +199,8 @@ export function settingsOf(options: WalOptions): WalSettings {
       `unsafeNoLock must be true or false, and is ${String(unsafeNoLock)}`,
     );
   }
+  // The log of a program lives in the thread that opens it; workers can each have an Io of their own.
+  oneOf("thread", options.thread ?? "inline", ["inline"]);
   const mode = oneOf("mode", options.mode ?? "auto", ["auto", "direct", "buffered"]);
   const recalibrate = options.recalibrate ?? false;
   if (typeof recalibrate !== "boolean") {

@@ -189,7 +189,8 @@ export class LogReader {
     // The bytes of the batch were copied by the last load, or by one before it.
     if (scan.loads === this.#checkedLoads) return;
     if (!(yield* hasLife(this.#disk, this.#file!, this.#buffer, scan.header))) {
-      throw new LsnTooOldError(this.#from, scan.nextLsn);
+      // The oldest one that there can be: META may not say yet how much was removed.
+      throw new LsnTooOldError(this.#from, Math.max(this.#source.firstLsn, scan.nextLsn));
     }
     this.#checkedLoads = scan.loads;
   }

@@ -11,6 +11,7 @@
 import { type Io, type IoBuffer, IoError, type IoFile } from "../io/io.ts";
 import { Pump, type Task } from "../io/pump.ts";
 import { Disk, EAGAIN, joinPath } from "./disk.ts";
+import { refuseDoubt } from "./doubt.ts";
 import { LsnTooOldError, WalCorruptionError, WalMissingError } from "./errors.ts";
 import { LOCK_NAME, type Meta, META_NAME, META_SLOT_BYTES, segmentName } from "./format.ts";
 import { type MetaReading, readMeta } from "./meta.ts";
@@ -415,6 +416,7 @@ function* look(disk: Disk, directory: string, buffer: IoBuffer): Task<Seen> {
     }
     throw new WalMissingError(directory, names.length === 0 ? "is empty" : "has no META file");
   }
+  refuseDoubt(disk.io, directory, names);
   let failure: unknown;
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     const live = yield* isLocked(disk, directory);

@@ -5,10 +5,12 @@
  */
 
 import type { Io } from "../io/io.ts";
+import type { ClosedSegment } from "./segments.ts";
 import { openIo } from "../io/open_io.ts";
 import type { HistogramSummary } from "../io/histogram.ts";
 import { Pump, type Task } from "../io/pump.ts";
 import { Disk } from "./disk.ts";
+import { leavesDoubt, markDoubt } from "./doubt.ts";
 import {
   LsnTooOldError,
   WalClosedError,
@@ -55,6 +57,11 @@ export interface WalStats {
   readonly writeAmplification: number;
   /** fdatasync calls (buffered mode). */
   readonly syncs: number;
+  /** Writes and syncs of frames that were handed to the device. */
+  readonly operations: number;
+  /** The segment that is written to (0: none yet), and where in it the next frame goes. */
+  readonly segment: number;
+  readonly offset: number;
   readonly framesInFlight: number;
   /** Of commits: microseconds from the append of their first record until they were durable. */
   readonly latencyMicros: HistogramSummary;
@@ -134,6 +141,16 @@ function checkThere(bytes: Uint8Array): void {
   }
 }
 
+/** What a log tells of by events; `detail` of each is the value. */
+export interface WalEventMap {
+  /** Nothing is written to a segment any more: its name, records, bytes and CRC32C, to be shipped elsewhere. */
+  segmentClosed: CustomEvent<ClosedSegment>;
+  /** The next segment could not be made; the log is undamaged, and tries again. */
+  spareFailed: CustomEvent<Error>;
+  /** A write or sync failed: nothing is appended or acknowledged any more. */
+  poisoned: CustomEvent<WalPoisonedError>;
+}
+
 /**
  * An open log. One writer at a time has a directory; records are numbered by LSN from 1, without
  * holes. An LSN is *appended* when `append` returned it, and *durable* when `durableLsn` has reached it.
@@ -149,6 +166,9 @@ function checkThere(bytes: Uint8Array): void {
  *   for (let i = 0; i < batch.length; i++) console.log(batch.firstLsn + i, batch.text(i));
  * }
  * ```
+ *
+ * Events (`addEventListener`): `segmentClosed`, `spareFailed` and `poisoned`, see {@linkcode WalEventMap}.
+ * They come from a microtask of their own, so that a listener may call the log.
  */
 export class Wal extends EventTarget implements AsyncDisposable {
   readonly #directory: string;
@@ -202,6 +222,9 @@ export class Wal extends EventTarget implements AsyncDisposable {
       chain: log.chain,
       idleMarkMillis: settings.idleMarkMillis,
       onPoison: (error) => {
+        if (leavesDoubt(this.#io, error.cause)) {
+          pump.spawn(markDoubt(disk, directory), () => {}, () => {});
+        }
         queueMicrotask(() => this.dispatchEvent(new CustomEvent("poisoned", { detail: error })));
       },
     });
@@ -292,6 +315,26 @@ export class Wal extends EventTarget implements AsyncDisposable {
     };
   }
 
+  /** Calls `listener` with each event of this kind. */
+  override addEventListener<K extends keyof WalEventMap>(
+    type: K,
+    listener: (event: WalEventMap[K]) => void,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  override addEventListener(
+    type: string,
+    listener: ((event: Event) => void) | { handleEvent(event: Event): void } | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  override addEventListener(
+    type: string,
+    // deno-lint-ignore no-explicit-any
+    listener: any,
+    options?: boolean | AddEventListenerOptions,
+  ): void {
+    super.addEventListener(type, listener, options);
+  }
+
   /** The directory, as it was given. */
   get directory(): string {
     return this.#directory;
@@ -327,7 +370,7 @@ export class Wal extends EventTarget implements AsyncDisposable {
 
   /**
    * Takes a record (bytes, or text as UTF-8; a lone surrogate becomes U+FFFD) and gives its LSN. The
-   * bytes are copied. Never blocks and never allocates; it is durable only when `durable(lsn)` says so.
+   * bytes are copied. Never blocks; bytes allocate nothing, and text no more than its encoder gives back. It is durable only when `durable(lsn)` says so.
    *
    * @throws {WalFullError} no room now: `await ready()`, then again
    * @throws {WalRecordTooLargeError}
@@ -692,6 +735,9 @@ export class Wal extends EventTarget implements AsyncDisposable {
       writtenBytes,
       writeAmplification: bytes === 0 ? 0 : writtenBytes / bytes,
       syncs: counters.syncs,
+      operations: counters.operations,
+      segment: segments.active?.header.sequence ?? 0,
+      offset: segments.active?.offset ?? 0,
       framesInFlight: writer.framesInFlight,
       latencyMicros: writer.latency.summary(),
       commitRecords: writer.commitRecords.summary(),

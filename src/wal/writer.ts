@@ -172,7 +172,11 @@ export class Writer {
   #settled: Deferred<void> | undefined;
 
   /** Frames, payload bytes and bytes on disk so far. */
-  readonly counters = { frames: 0, marks: 0, payloadBytes: 0, diskBytes: 0, syncs: 0 };
+  readonly counters = {
+    ...{ frames: 0, marks: 0, payloadBytes: 0, diskBytes: 0, syncs: 0 },
+    /** Writes and syncs that were submitted. */
+    operations: 0,
+  };
 
   /** Microseconds from the first append of a commit to its acknowledgement; records and bytes of commits. */
   readonly latency = new Histogram();
@@ -616,6 +620,7 @@ export class Writer {
         index,
       );
       this.#busy++;
+      this.counters.operations++;
     } catch (error) {
       if (error instanceof IoFullError) this.#sendLater(index);
       else this.fail("a write could not be submitted", error);
@@ -703,6 +708,7 @@ export class Writer {
     try {
       this.#io.fdatasync(this.#segments.active!.file, SYNC_HANDLE);
       this.#busy++;
+      this.counters.operations++;
     } catch (error) {
       this.#syncInFlight = false;
       if (error instanceof IoFullError) this.#sendLater(SYNC_HANDLE);

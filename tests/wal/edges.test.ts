@@ -294,6 +294,9 @@ test("a recycled file is found again when making the spare of it failed", async 
     const path = operation === "syncDirectory" ? /^\/log$/ : /\.wal$/;
     const fault = io.fail({ operation, path, errno: EIO });
     await fill(2);
+    // The file whose turn failed is the next spare, by now.
+    for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setTimeout(resolve, 0));
+    assert.equal(wal.stats().spareReady, true, operation);
     assert.equal(fault.fired, 1, operation);
     assert.equal(wal.stats().segmentsCreated, created, operation);
     fault.cancel();
@@ -320,4 +323,23 @@ test("META is not written again when a write of it has failed", async () => {
   await disk.pump.run(file.close());
   client.releaseBuffer(buffer);
   client[Symbol.dispose]();
+});
+
+test("stats say where the log is, and how many operations that took", async () => {
+  const io = machine();
+  const wal = await Wal.open(PATH, { ...SMALL, io, mode: "direct", idleMarkMillis: Infinity });
+  const before = wal.stats();
+  assert.deepEqual([before.segment, before.offset, before.operations], [1, 2 * UNIT, 0]);
+  await appendOneByOne(wal, 3);
+  const { segment, offset, operations } = wal.stats();
+  assert.deepEqual([segment, offset, operations], [1, 5 * UNIT, 3]);
+  await wal.close();
+});
+
+test("commits are made in the thread that opens the log, and nowhere else", () => {
+  assert.ok(settingsOf({ thread: "inline" }));
+  assert.throws(() => settingsOf({ thread: "worker" as "inline" }), {
+    code: "WalOptions",
+    message: /thread must be one of inline, and is worker/,
+  });
 });

@@ -4,12 +4,12 @@
  */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdirSync, symlinkSync } from "node:fs";
+import fs, { mkdirSync, readdirSync, renameSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { openIo, SyncIo, UringIo } from "../../io.ts";
-import { Wal, WalLockedError, WalOptionsError } from "../../wal.ts";
+import { Wal, WalLockedError, WalOptionsError, WalView } from "../../wal.ts";
 import { commandOf } from "../cli/support.ts";
 import { inScratch, skipRing } from "../support/ring.ts";
 import { SMALL } from "./support.ts";
@@ -121,3 +121,67 @@ test("direct I/O is refused by name", () =>
       return true;
     });
   }));
+
+test("after a failed sync a log is not opened over node:fs before the machine is restarted", () =>
+  inScratch(async (directory) => {
+    const log = join(directory, "log");
+    const io = SyncIo.open();
+    const options = { ...SMALL, mode: "buffered", io } as const;
+    const wal = await Wal.open(log, options);
+    await wal.durable(wal.append("durable"));
+    const real = fs.fdatasyncSync;
+    fs.fdatasyncSync = () => {
+      throw Object.assign(new Error("input/output error"), { code: "EIO", errno: -5 });
+    };
+    try {
+      await assert.rejects(wal.durable(wal.append("in the cache only")), { code: "WalPoisoned" });
+    } finally {
+      fs.fdatasyncSync = real;
+    }
+    await wal.close();
+    const doubts = () => readdirSync(log).filter((name) => name.startsWith("DOUBT-"));
+    const [doubt] = doubts();
+    assert.match(doubt, /^DOUBT-[0-9a-f-]{36}$/);
+    const refused = (error: Error) => {
+      assert.match(error.message, /a write or sync failed since this machine was started/);
+      assert.ok(error.message.includes(join(log, doubt)), error.message);
+      return (error as { code?: string }).code === "WalPoisoned";
+    };
+    await assert.rejects(Wal.open(log, options), refused);
+    await assert.rejects(WalView.open(log, io), refused);
+    // Of another boot of the machine: its cache is gone.
+    renameSync(join(log, doubt), join(log, "DOUBT-5b1f8c1e-0000-4000-8000-000000000000"));
+    const again = await Wal.open(log, options);
+    assert.deepEqual(doubts(), []);
+    assert.ok((await records(again)).includes("durable"));
+    await again.close();
+  }));
+
+test(
+  "what opening could not sync leaves a doubt, which io_uring looks past",
+  { skip: skipRing },
+  () =>
+    inScratch(async (directory) => {
+      const log = join(directory, "log");
+      const io = SyncIo.open();
+      const options = { ...SMALL, mode: "buffered", io } as const;
+      const wal = await Wal.open(log, options);
+      await wal.durable(wal.append("durable"));
+      await wal.close();
+      const real = fs.fsyncSync;
+      fs.fsyncSync = (descriptor) => {
+        if (fs.fstatSync(descriptor).isFile()) {
+          throw Object.assign(new Error("input/output error"), { code: "EIO", errno: -5 });
+        }
+        return real(descriptor);
+      };
+      try {
+        await assert.rejects(Wal.open(log, options), { code: "EIO" });
+      } finally {
+        fs.fsyncSync = real;
+      }
+      await assert.rejects(Wal.open(log, options), { code: "WalPoisoned" });
+      await (await Wal.open(log, { ...SMALL, io: openIo() })).close();
+      await (await Wal.open(log, options)).close();
+    }),
+);
