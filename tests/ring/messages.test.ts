@@ -136,7 +136,7 @@ describe("ring messages", { skip }, () => {
     { timeout: 60_000 },
     () =>
       inScratch(() =>
-        withRing({}, async (ring) => {
+        withRing({ arenaBytes: 65536, bufferBytes: 4096 }, async (ring) => {
           // Whatever goes wrong in the worker, the wait has an end.
           ring.prepTimeout(30_000_000, 0, -1);
           ring.submit();

@@ -1,7 +1,8 @@
 /**
- * The ring's own tests once more, as an ordinary user who may lock 8 MiB of memory, which is what most
- * systems allow: what passes as root only would show here. Each file is run under the runtime of this one,
- * by a user of its own, since locked memory is counted for each user and given back late.
+ * The ring's own tests once more, and the contracts of what stands on it, as an ordinary user who may lock
+ * 8 MiB of memory, which is what most systems allow: what passes as root only would show here. Each file is run
+ * under the runtime of this one, by a user of its own, since locked memory is counted for each user and given
+ * back late.
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -16,7 +17,23 @@ import { skipUnless } from "../support/skip.ts";
 const MEMLOCK_BYTES = 8 << 20;
 /** Of one file; a slow machine under load takes long. */
 const RUN_MILLIS_MAX = 110_000;
-const FILES = ["calls", "files", "queue", "registration", "threads", "waiting"];
+/** Files of the ring that need something else, and what. */
+const NOT_RUN: Record<string, string> = {
+  availability: "covers a sysctl by another file, and makes namespaces for it",
+  user: "runs the others",
+};
+/** What stands on the ring, in its contract. */
+const ABOVE = [
+  "tests/io/contract.test.ts",
+  "tests/storage/storage.test.ts",
+  "tests/wal/log.test.ts",
+];
+const FILES = [
+  ...readdirSync(join(ROOT, "tests/ring")).filter((name) => name.endsWith(".test.ts"))
+    .filter((name) => !(name.replace(".test.ts", "") in NOT_RUN)).sort()
+    .map((name) => `tests/ring/${name}`),
+  ...ABOVE,
+];
 const isRoot = process.getuid?.() === 0;
 const skip = skipRing ||
   skipUnless(hasCommand("prlimit") && (!isRoot || hasCommand("setpriv")), "no setpriv and prlimit");
@@ -46,7 +63,7 @@ function copyOut(to: string): [string, string] {
 
 describe("ring of an ordinary user", { skip }, () => {
   for (const name of FILES) {
-    it(`passes ${name}.test.ts with 8 MiB of locked memory`, () =>
+    it(`passes ${name} with 8 MiB of locked memory`, () =>
       inScratch(async (directory) => {
         const user = isRoot ? otherUser() : process.getuid!();
         let [root, runtime] = [ROOT, process.execPath];
@@ -55,7 +72,7 @@ describe("ring of an ordinary user", { skip }, () => {
         mkdirSync(home);
         if (isRoot) chownSync(home, user, user);
         chmodSync(directory, 0o755);
-        const file = `./tests/ring/${name}.test.ts`;
+        const file = `./${name}`;
         const command = isDeno
           ? ["test", "--allow-all", "--no-check", "--no-remote", "--cached-only", file]
           : ["test", "--timeout=120000", file];
