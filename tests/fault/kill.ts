@@ -1,6 +1,6 @@
 /**
- * `./dev fault kill`: a writer is killed with SIGKILL at a random moment, 100 times, with `--full` 2,000
- * times, or until `--seconds` are over; every record that it had acknowledged must be in the log, byte
+ * `./dev fault kill`: a writer is killed with SIGKILL at a random moment, 100 times, with `--full` 5,000
+ * times under each runtime, or until `--seconds` are over; every record that it had acknowledged must be in the log, byte
  * for byte, and nothing that nobody wrote.
  */
 import { mkdtempSync, rmSync } from "node:fs";
@@ -11,7 +11,7 @@ import { campaignOf, RUNTIME } from "./_arguments.ts";
 import { killCampaign } from "./_kill.ts";
 
 const KILLS = 100;
-const KILLS_FULL = 2_000;
+const KILLS_FULL = 5_000;
 const KILLS_PER_LINE = 100;
 
 const campaign = campaignOf("kill");

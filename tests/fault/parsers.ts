@@ -1,6 +1,6 @@
 /**
  * `./dev fault parsers`: everything that parses bytes from disk (`_parsers.ts`), 2 million inputs, with
- * `--full` 50 million, or until `--seconds` are over. A failure prints its seed:
+ * `--full` 25 million under each runtime, or until `--seconds` are over. A failure prints its seed:
  * `./dev fault parsers --seed S --seconds 1`.
  */
 import process from "node:process";
@@ -8,7 +8,7 @@ import { campaignOf, RUNTIME } from "./_arguments.ts";
 import { parserCampaign } from "./_parsers.ts";
 
 const INPUTS = 2_000_000;
-const INPUTS_FULL = 50_000_000;
+const INPUTS_FULL = 25_000_000;
 
 const campaign = campaignOf("parsers");
 const timed = campaign.until !== Infinity;

@@ -1,28 +1,48 @@
 /**
  * `./dev fault sim`: random programs on simulated machines, with power cuts, kills and failing disks,
  * against the model of src/testing/wal_model.ts. Without `--seconds` it runs until 5,000 crashes, with
- * `--full` until 100,000. A failure names its seed: `./dev fault sim --seed S --seconds 1` shows it again.
+ * `--full` until half a million crashes and kills, and fifty million operations, under each runtime, which
+ * take seeds of their own. A failure names its seed: `./dev fault sim --seed S --seconds 1` shows it again.
  */
 import process from "node:process";
 import { crashRun, newCrashCounts } from "../../src/testing/wal_model.ts";
 import { campaignOf, RUNTIME } from "./_arguments.ts";
 
 const CRASHES = 5_000;
-const CRASHES_FULL = 100_000;
+const CYCLES_FULL = 500_000;
+const OPERATIONS_FULL = 50_000_000;
+const LINE_MILLIS = 60_000;
+/** Between the first seeds of the runtimes: one seed is one history under both. */
+const SEEDS = 1_000_000_000;
 
 const campaign = campaignOf("sim");
 const timed = campaign.until !== Infinity;
-const crashes = campaign.crashes ??
-  (timed ? Infinity : campaign.full ? CRASHES_FULL : CRASHES);
-console.log(
-  `sim (${RUNTIME}): seeds from ${campaign.seed}, ` +
-    (crashes === Infinity ? "for the time given" : `until ${crashes} crashes`),
-);
+const { full } = campaign;
+const crashes = campaign.crashes ?? (timed || full ? Infinity : CRASHES);
 const counts = newCrashCounts();
-let seed = campaign.seed;
+const first = campaign.seed + (full && RUNTIME === "deno" ? SEEDS : 0);
+let seed = first;
+console.log(
+  `sim (${RUNTIME}): seeds from ${first}, ` +
+    (crashes < Infinity
+      ? `until ${crashes} crashes`
+      : timed
+      ? "for the time given"
+      : `until ${CYCLES_FULL} crashes and kills, and ${OPERATIONS_FULL} operations`),
+);
 let status = 0;
+let shown = performance.now();
+const enough = () =>
+  counts.crashes >= crashes || performance.now() >= campaign.until ||
+  (full && !timed && counts.crashes + counts.kills >= CYCLES_FULL &&
+    counts.operations >= OPERATIONS_FULL);
 // Ends by time or by count; each run is bounded.
-for (; counts.crashes < crashes && performance.now() < campaign.until; seed++) {
+for (; !enough(); seed++) {
+  if (performance.now() > shown + LINE_MILLIS) {
+    shown = performance.now();
+    const { crashes, kills, operations } = counts;
+    console.log(`seed ${seed}: ${crashes + kills} crashes and kills, ${operations} operations`);
+  }
   try {
     await crashRun(seed, counts);
   } catch (error) {
