@@ -56,6 +56,7 @@ export {
   IoUsageError,
   type OpenOptions,
 } from "./src/io/io.ts";
+export { MemoryCrashError, MemoryIo, type MemoryIoOptions } from "./src/io/memory.ts";
 export { openIo, type OpenIoOptions } from "./src/io/open_io.ts";
 export { SyncIo, type SyncIoOptions } from "./src/io/sync.ts";
 export { UringIo, type UringIoOptions } from "./src/io/uring.ts";

@@ -68,6 +68,8 @@ import { ioErrorOf } from "./io_error.ts";
 import { FileNode, MemoryDisk } from "./memory_disk.ts";
 import { type ActiveFault, EPOCH_MILLIS, Machine } from "./memory_machine.ts";
 import {
+  checkFault,
+  checkSurvival,
   type CrashOptions,
   type Fault,
   type FaultOptions,
@@ -165,8 +167,9 @@ export class MemoryIo extends ClientIo {
    * back, which does nothing. May be called again with another seed.
    */
   crash(seed?: number, options: CrashOptions = {}): MemoryIo {
+    const machine = this.ifCrashed(seed, options);
     this.#machine.stop();
-    return this.ifCrashed(seed, options);
+    return machine;
   }
 
   /** The machine as a power cut at this moment would leave it; this one goes on. */
@@ -174,6 +177,7 @@ export class MemoryIo extends ClientIo {
     const machine = this.#machine;
     const interrupted = machine.interrupted ?? machine.inFlight();
     const { survival = "random", ...changes } = options;
+    checkSurvival(survival);
     const random = new Prng(seed ?? machine.settings.seed + machine.boot);
     const disk = machine.disk.crash(random, survival, (copied, copy) => {
       if (survival === "none") return;
@@ -205,17 +209,12 @@ export class MemoryIo extends ClientIo {
   /** Makes operations of all processes fail; see {@linkcode FaultOptions}. */
   fail(options: FaultOptions): Fault {
     const machine = this.#machine;
-    const effects = (["errno", "short", "misdirect", "torn", "lost"] as const).filter((name) =>
-      options[name] !== undefined
-    );
-    if (effects.length !== 1) {
-      throw new IoUsageError("a fault has exactly one of errno, short, misdirect, torn and lost");
-    }
-    const { path } = options;
+    const checked = checkFault(options);
+    const { path } = checked;
     const fault: ActiveFault = {
       fired: 0,
       matched: 0,
-      options: { ...options, path: typeof path === "string" ? normalPath(path) : path },
+      options: { ...checked, path: typeof path === "string" ? normalPath(path) : path },
       cancel: () => {
         machine.faults = machine.faults.filter((other) => other !== fault);
       },
@@ -227,6 +226,9 @@ export class MemoryIo extends ClientIo {
   /** Flips a bit of a file on the device, for good. Cached reads see it too: the page was dropped. */
   rot(path: string, offset: number, bit = 0): void {
     const node = this.#file(path);
+    if (!Number.isSafeInteger(offset) || !(bit >= 0 && bit < 8 && Number.isInteger(bit))) {
+      throw new IoUsageError(`there is no bit ${bit} of byte ${offset}`);
+    }
     if (!(offset >= 0 && offset < node.size)) {
       throw new IoUsageError(`byte ${offset} lies outside ${path}, which has ${node.size} bytes`);
     }

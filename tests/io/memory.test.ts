@@ -937,8 +937,8 @@ test("operations in flight overtake each other only with reorder", () => {
 });
 
 test("options that make no sense are refused", () => {
-  assert.throws(() => MemoryIo.create({ sectorBytes: 500 }), /sectorBytes must be a power of two/);
-  assert.throws(() => MemoryIo.create({ blockSize: 512 }), /blockSize must be a power of two/);
+  assert.throws(() => MemoryIo.create({ sectorBytes: 500 }), /sectorBytes is a power of two/);
+  assert.throws(() => MemoryIo.create({ blockSize: 512 }), /blockSize is a power of two/);
   assert.throws(() => MemoryIo.create({ capacity: 0 }), /capacity/);
   assert.throws(() => MemoryIo.create({ seed: NaN }), /seed/);
 });
@@ -1044,5 +1044,82 @@ test("rot outlasts a crash, also on a page with a write that was not synced", ()
       );
       assert.equal(bytes[2 * SECTOR], 97 ^ 128);
     }
+  }
+});
+
+test("options, faults and crashes that make no sense are refused by name", () => {
+  const options: Record<string, unknown[]> = {
+    arenaBytes: [0, -1, 0.5, NaN, "4096", 2 ** 40],
+    capacity: [0, -1, NaN, 0.5, 2 ** 30],
+    latencyMicros: [-1, NaN, "1", [1], [2, 1], [-1, 1], [1, 2, 3], Infinity],
+    reorder: [1, "no"],
+    pollMicros: [-1, NaN, "1"],
+    blockSize: [0, 512, 5000, NaN],
+    sectorBytes: [0, 3, -512],
+    diskBytes: [-1, NaN, 0.5],
+    quotaBytes: [-1, NaN, 0.5],
+    alignment: [null, 1, {}, { memory: 512, offset: 3, physical: 0 }, {
+      memory: 0,
+      offset: 512,
+      physical: 0,
+    }],
+    fileSystem: ["", 1],
+    kernel: ["", 6.18],
+    shortChance: [-0.1, 1.1, NaN, "0"],
+    interruptChance: [2],
+    crashAfter: [-1, NaN, 0.5],
+    latencies: [1],
+    history: [0],
+    seed: [0.5, NaN, "1"],
+    latency: [1],
+  };
+  for (const [name, bad] of Object.entries(options)) {
+    for (const value of bad) {
+      assert.throws(() => MemoryIo.create({ [name]: value }), (error) => {
+        assert.ok(error instanceof IoUsageError, `${name} ${value}: ${error}`);
+        return error.message.includes(name);
+      }, `${name}: ${String(value)}`);
+    }
+  }
+  const left = Object.fromEntries(
+    Object.keys(options).slice(0, -1).map((name) => [name, undefined]),
+  );
+  const io = MemoryIo.create(left);
+  assert.deepEqual([io.capacity, io.blockSize], [256, 4096]);
+  assert.throws(() => io.crash(1, { survival: "most" as "all" }), /survival is one of/);
+  assert.throws(() => io.crash(1, { diskBytes: -1 }), /diskBytes/);
+  assert.equal(io.crashed, false);
+
+  const faults: [Record<string, unknown>, RegExp][] = [
+    [{ errno: -5 }, /errno is an integer from 1/],
+    [{ errno: 0 }, /errno is/],
+    [{ errno: 5000 }, /errno is/],
+    [{ errno: "EIO" }, /errno is/],
+    [{ operation: "wirte", errno: 5 }, /operation is one of .*write/],
+    [{ errno: 5, nth: 0 }, /nth is/],
+    [{ errno: 5, nth: 1.5 }, /nth is/],
+    [{ errno: 5, path: "" }, /path is/],
+    [{ errno: 5, path: 7 }, /path is/],
+    [{ errno: 5, persistent: 1 }, /persistent is/],
+    [{ errno: 5, count: 3 }, /there is no member of a fault count/],
+    [{ short: -1 }, /short is/],
+    [{ misdirect: 0.5 }, /misdirect is/],
+    [{ torn: false }, /torn is/],
+    [{ operation: "read", torn: true }, /torn is for write/],
+    [{ operation: "stat", short: 1 }, /short is for read, write/],
+    [{ operation: "rename", lost: true }, /lost is for/],
+    [{}, /exactly one/],
+    [{ errno: 5, lost: true }, /exactly one/],
+  ];
+  for (const [fault, message] of faults) {
+    assert.throws(() => io.fail(fault), (error) => {
+      assert.ok(error instanceof IoUsageError && message.test(error.message), String(error));
+      return true;
+    }, JSON.stringify(fault));
+  }
+  const file = openFile(io, "/a");
+  assert.equal(writeBytes(io, file, filled(10, 1), 0), 10);
+  for (const [offset, bit] of [[0, 8], [0, -1], [0.5, 0], [10, 0]]) {
+    assert.throws(() => io.rot("/a", offset, bit), IoUsageError);
   }
 });
