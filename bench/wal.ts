@@ -28,6 +28,8 @@ const { values: options } = parseArgs({
     rounds: { type: "string", default: "5" },
     // Of one side in one round.
     seconds: { type: "string", default: "2" },
+    // That a stream goes through at least.
+    segments: { type: "string", default: "20" },
     // Of the lines that `append-cli` takes.
     "input-mib": { type: "string", default: "2048" },
     // Of the logs that are read; small ones have small segments, everywhere but in `stream-…`.
@@ -61,6 +63,7 @@ const segmentBytes = Math.min(64 * MIB, logBytes / 8);
     scratch,
     rounds: Number(options.rounds),
     seconds: Number(options.seconds),
+    segmentsMin: Number(options.segments),
     segmentBytes,
   };
   await measureStreams(bench, streams, inputBytes);

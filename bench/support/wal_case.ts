@@ -19,6 +19,8 @@ export interface WalBench {
   readonly rounds: number;
   /** Of one side in one round. */
   readonly seconds: number;
+  /** Segments that a stream goes through at least, in all its rounds. */
+  readonly segmentsMin: number;
   /** Of logs whose segments go round. */
   readonly segmentBytes: number;
 }

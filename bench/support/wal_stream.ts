@@ -10,7 +10,7 @@
  *
  * `append-cli`: records a second of `uring append` from a file of lines, its start and its end
  * included, against the records a second of `stream-1m` in the same run. Its log keeps everything, so
- * its segments are all fresh: zeroed first, then written.
+ * its segments are all fresh: their blocks are reserved, and written once.
  *
  * `fresh-1m`: the same stream into a log that keeps everything, against fio that fills as many bytes of
  * a new file with zeros, and then overwrites them durably.
@@ -37,8 +37,6 @@ import {
 import { MIB, removeLog, tell, type WalBench } from "./wal_case.ts";
 
 export const SEGMENT_BYTES = 64 * MIB;
-/** Segments that the log must go through while it is measured. */
-const SEGMENTS_MIN = 20;
 const IN_FLIGHT = 4;
 /** As much as the files of the log that go round. */
 const FIO_FILE_BYTES = 4 * SEGMENT_BYTES;
@@ -98,7 +96,7 @@ export async function measureStreams(
 
 /** Measures one frame size and, when they are in `beside`, strings and the command line beside it. */
 async function stream(
-  { scratch, rounds, seconds }: WalBench,
+  { scratch, rounds, seconds, segmentsMin }: WalBench,
   one: FrameCase,
   withFio: boolean,
   beside: readonly string[],
@@ -129,7 +127,7 @@ async function stream(
       const files = segmentFiles(directory);
       const first = newestSegment(directory);
       // A fast round could miss the number of segments on a slow disk: then there are more rounds.
-      for (let round = 0; round < rounds || segments < SEGMENTS_MIN; round++) {
+      for (let round = 0; round < rounds || segments < segmentsMin; round++) {
         streamed.push(await streamer.run(seconds));
         if (withStrings) texts.push(await texter.run(seconds));
         segments = newestSegment(directory) - first;

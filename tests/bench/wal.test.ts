@@ -28,11 +28,23 @@ const skipCompiler = skipRing ||
   skipUnless(there("gcc") && existsSync("/usr/include/stdio.h"), "no C compiler: ./dev setup full");
 const skipFio = skipRing || skipUnless(there("fio"), "no fio: ./dev setup full");
 
-async function bench(cases: readonly string[]): Promise<Result[]> {
+const skipRust = skipRing || skipUnless(
+  there("cargo") && there("fio"),
+  "no cargo, or no fio: ./dev setup full",
+);
+
+async function bench(
+  cases: readonly string[],
+  env: Record<string, string> = {},
+): Promise<Result[]> {
   const scratch = process.env.URING_SCRATCH;
   const { status, stdout, stderr } = await run([
+    ...Object.keys(env).length > 0
+      ? ["env", ...Object.entries(env).map(([name, value]) => `${name}=${value}`)]
+      : [],
     ...underThisRuntime(BENCH),
     ...["--json", "--rounds", "1", "--seconds", "0.05", "--log-mib", "16"],
+    ...["--input-mib", "16", "--segments", "1"],
     ...cases.flatMap((name) => ["--case", name]),
     ...(scratch === undefined ? [] : ["--dir", scratch]),
   ]);
@@ -67,6 +79,25 @@ test("beside C", { skip: skipCompiler }, async () => {
 test("beside fio", { skip: skipFio }, async () => {
   const cases = ["fresh-1m", "lag"];
   check(await bench(cases), cases);
+});
+
+test("streams, strings and the command line", { skip: skipFio }, async () => {
+  const cases = ["stream-64k", "strings-1m", "append-cli"];
+  check(await bench(cases), cases);
+});
+
+test("beside Rust", { skip: skipRust }, async () => {
+  const cases = ["rust-32"];
+  check(await bench(cases), cases);
+});
+
+test("without cargo: a line that says so, and no bar", { skip: skipRing }, async () => {
+  const results = await bench(["rust-1", "rust-256"], { PATH: "/nonexistent" });
+  assert.deepEqual(results.map((result) => [result.case, result.holds]), [
+    ["rust-1", null],
+    ["rust-256", null],
+  ]);
+  for (const { note } of results) assert.match(note!, /^skipped: no cargo/);
 });
 
 test("beside node:fs", { skip: skipRing }, async () => {
