@@ -18,6 +18,7 @@ import {
   decodeHeader,
   decodeMeta,
   frameSeed,
+  META_SLOT_STRIDE_BYTES,
   newFrameHeader,
   uuidText,
 } from "../../src/wal/format.ts";
@@ -489,6 +490,96 @@ function holderOnce(rng: Prng): boolean {
   const words = describeHolder(bytes);
   check(typeof words === "string" && words.length > 0, () => `a holder: ${words}`);
   return words !== "another writer";
+}
+
+/** A log of one segment with three frames, and what META says of it: clean, torn, with something removed. */
+function smallLog(
+  sealed: boolean,
+): { meta: Uint8Array; segment: Uint8Array; used: [number, number][] } {
+  const builder = new LogBuilder(UUID);
+  const segment = new Uint8Array(6 * UNIT);
+  const frames = [["one", "two"], [], ["three".repeat(20)]].map((records, i) => ({
+    ...{ records, mark: [0, 2, 2][i], epoch: 1, millis: MILLIS },
+  }));
+  const places = builder.life(segment, {
+    ...{ sequence: 1, first: 1, salt: UUID.slice(0, 8), window: 2 * UNIT, epoch: 1 },
+    ...{ length: segment.length, millis: MILLIS, whole: true, frames },
+  });
+  const base = { epoch: 1, activated: 1, lowLsn: 1, lowSequence: 1 };
+  const last = places.at(-1)!;
+  const seal = { sealed: true, sealedLsn: 3, sealedOffset: last.offset + last.length };
+  const open = { sealed: false, sealedLsn: 0, sealedOffset: 0 };
+  const meta = builder.meta([
+    { ...base, counter: 3, ...open },
+    { ...base, counter: 4, ...(sealed ? seal : open) },
+  ]);
+  const used = places.map(({ offset, used }): [number, number] => [offset, offset + used]);
+  return { meta, segment, used: [[0, 128], [UNIT, UNIT + 128], ...used] };
+}
+
+/** What the library says of a log of one segment. */
+function found(meta: Uint8Array, segment: Uint8Array): string {
+  const file = (path: string, bytes: Uint8Array) => ({ path, bytes }) as unknown as IoFile;
+  try {
+    const reading = now(readMeta(disk, file("META", meta), buffer));
+    const scan = now(scanActivated(disk, file(SEGMENT_NAME, segment), buffer, reading.meta));
+    const { state, lastLsn, offset } = now(findTail(scan, reading.meta));
+    return `${state} up to ${lastLsn} at ${offset}`;
+  } catch (error) {
+    if (!(error instanceof WalCorruptionError)) throw error;
+    return `corrupt in ${error.file} at ${error.offset}`;
+  }
+}
+
+/** What the page says of it. */
+function expected(meta: Uint8Array, segment: Uint8Array): string {
+  const { state, last, offset, file } = readLog(
+    new Map([["META", meta], [SEGMENT_NAME, segment]]),
+  );
+  return state === "corrupt"
+    ? `corrupt in ${file} at ${offset}`
+    : `${state} up to ${last} at ${offset}`;
+}
+
+/**
+ * Every bit of META's slots and of the segment, flipped, and every length of both: each time the log is what
+ * the page says. Of the bytes that nothing is kept in (the rest of a unit) one bit each. Gives how many
+ * there were, and how often the log was found to be what.
+ */
+export function everyDamage(sealed: boolean): { damages: number; states: Record<string, number> } {
+  const { meta, segment, used } = smallLog(sealed);
+  const result = { damages: 0, states: {} as Record<string, number> };
+  const judge = (what: () => string, meta: Uint8Array, segment: Uint8Array) => {
+    const says = found(meta, segment);
+    const right = expected(meta, segment);
+    check(says === right, () => `${what()}: it is ${says}, and the page says ${right}`);
+    result.damages++;
+    const state = says.slice(0, says.indexOf(" "));
+    result.states[state] = (result.states[state] ?? 0) + 1;
+  };
+  const flip = (name: string, bytes: Uint8Array, at: number, bit: number) => {
+    bytes[at] ^= 1 << bit;
+    judge(() => `bit ${bit} of byte ${at} of ${name}`, meta, segment);
+    bytes[at] ^= 1 << bit;
+  };
+  for (let at = 0; at < segment.length; at++) {
+    const bits = used.some(([from, to]) => at >= from && at < to) ? 8 : 1;
+    for (let bit = 0; bit < bits; bit++) flip(SEGMENT_NAME, segment, at, bits === 8 ? bit : at % 8);
+  }
+  for (const slot of [0, META_SLOT_STRIDE_BYTES]) {
+    for (let at = slot; at < slot + 132; at++) {
+      for (let bit = 0; bit < 8; bit++) flip("META", meta, at, bit);
+    }
+  }
+  for (let length = 0; length < segment.length; length++) {
+    judge(() => `${SEGMENT_NAME} of ${length} bytes`, meta, segment.subarray(0, length));
+  }
+  // What lies between the slots, and behind them, is never read.
+  for (let length = 0; length <= META_SLOT_STRIDE_BYTES + 256; length++) {
+    if (length > 256 && length < META_SLOT_STRIDE_BYTES - 4) continue;
+    judge(() => `META of ${length} bytes`, meta.subarray(0, length), segment);
+  }
+  return result;
 }
 
 const PARSERS = {

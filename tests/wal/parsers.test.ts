@@ -2,7 +2,7 @@
 import { strict as assert } from "node:assert";
 import process from "node:process";
 import { test } from "node:test";
-import { parserCampaign } from "../fault/_parsers.ts";
+import { everyDamage, parserCampaign } from "../fault/_parsers.ts";
 import { judge, resealFrame, specimens } from "../fault/_rot.ts";
 
 const INPUTS = process.env.URING_TEST_FULL ? 5_000_000 : 200_000;
@@ -33,3 +33,13 @@ test("beyond the end, a durable mark that there cannot be hides no other one", a
   const found = await judge(specimen, new Map(specimen.files).set(name, bytes), false);
   assert.deepEqual([found.state, found.offset], ["corrupt", first.offset]);
 });
+
+for (const sealed of [true, false]) {
+  const name = `a small ${sealed ? "closed" : "open"} log`;
+  test(`every bit and every length of ${name}: what the page says`, { timeout: 120_000 }, () => {
+    const { damages, states } = everyDamage(sealed);
+    console.log(`# ${damages} damages: ${JSON.stringify(states)}`);
+    assert.ok(damages > 50_000);
+    assert.ok(states.corrupt > 1000 && states[sealed ? "clean" : "torn"] > 1000);
+  });
+}
