@@ -11,6 +11,8 @@ pub const entries = 16;
 pub const slot_count = 32;
 pub const file_count = 8;
 pub const arena_bytes = 65_536;
+/// Where the arena is cut.
+pub const slice_count = 16;
 pub const parameter_bytes = 20_000;
 /// Descriptors of `openFile` begin here; operations with FIXED_FILE name the index instead.
 pub const first_fd = 1000;
@@ -32,6 +34,7 @@ pub const Fake = struct {
     control: abi.Control = std.mem.zeroes(abi.Control),
     slots: [slot_count]slots.Slot = @splat(.{ .generation = 0, .file = 0, .kind = .simple, .busy = false }),
     attachments: [slot_count]slots.Attachment = undefined,
+    pins: [slice_count]slots.Pin = @splat(.{}),
     slot_memory: [slot_count * slots.memory_bytes]u8 align(8) = undefined,
     files: [file_count]files.File = undefined,
     free: [file_count]u16 = undefined,
@@ -89,7 +92,7 @@ pub const Fake = struct {
             .alarm_at = 0,
             .in_worker = false,
             .slice_bytes = 0,
-            .pins = undefined,
+            .pins = &fake.pins,
             .slots = &fake.slots,
             .slot_count = slot_count,
             .attachments = &fake.attachments,
@@ -121,7 +124,7 @@ pub const Fake = struct {
         const file = fake.ring.files.reserve().?;
         const index = fake.ring.files.indexOf(file);
         file.fd = first_fd + @as(i32, index);
-        file.target = index;
+        file.target = if (fake.ring.file_flag != 0) index else file.fd;
         file.state = .open;
         file.ref = index | file.generation << abi.file_slot_bits;
         return file.ref;

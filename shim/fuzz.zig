@@ -11,7 +11,10 @@
 //! submits them: see `fuzz_submit.zig`. It belongs into a file system of its own (tests/fault/_abi.ts).
 //!
 //! Output of `images`, little-endian. Header: "URFZ", u32 zero, u64 arena address, u64 arena bytes, u64
-//! slot memory address, u64 slots, u64 bytes a slot. Then for each image: u32 reason, u32 files, for each
+//! slot memory address, u64 slots, u64 bytes a slot, u64 slices. Then for each image: u32 reason, the ring's
+//! shape (u32 1 where the kernel has the table of files, u32 0 for an arena that is pinned as a whole, 1 in
+//! parts, 2 not at all, u32 1 in a worker; for each slice u32 start and end of the pinned part of the arena
+//! around it), u32 files, for each
 //! file that is open i32 descriptor and i32 index in the kernel's table (for a descriptor of another ring
 //! -1), 64 bytes image as it was staged; if the reason is 0, 64 bytes SQE, u32 bytes of the slot's memory
 //! that follow, and these.
@@ -67,7 +70,7 @@ fn images(seed: u64, count: u64, race: bool) !void {
     for ([_]u64{
         @intFromPtr(&fake.arena),       fake_ring.arena_bytes,
         @intFromPtr(&fake.slot_memory), fake_ring.slot_count,
-        slots.memory_bytes,
+        slots.memory_bytes,             fake_ring.slice_count,
     }) |one_number| writeInt(u64, one_number);
 
     const thread = if (race) try std.Thread.spawn(.{}, rewrite, .{seed}) else null;
@@ -89,6 +92,7 @@ fn one(random: std.Random) void {
         fake.ring.settleReady();
     }
 
+    if (random.uintLessThan(u32, 64) == 0) reshape(random);
     var refs: [fake_ring.file_count]u32 = undefined;
     for (&refs, fake.files) |*ref, file| ref.* = file.ref;
     const world: fuzz_images.World = .{
@@ -108,6 +112,13 @@ fn one(random: std.Random) void {
         .bad => |bad| bad.reason,
     };
     writeInt(u32, @backingInt(reason));
+    writeInt(u32, @intFromBool(fake.ring.file_flag != 0));
+    writeInt(u32, @backingInt(pinned));
+    writeInt(u32, @intFromBool(fake.ring.in_worker));
+    for (fake.pins) |pin| {
+        writeInt(u32, pin.start);
+        writeInt(u32, pin.end);
+    }
     var open: u32 = 0;
     // A close that was just staged still names its descriptor.
     for (fake.files) |file| open += @intFromBool(file.state == .open or file.state == .closing);
@@ -140,6 +151,41 @@ fn one(random: std.Random) void {
     fake.sq_head +%= 1;
     fake.sq_tail +%= 1;
     fake.ring.in_flight += 1;
+}
+
+var pinned: enum(u32) { whole, parts, nothing } = .whole;
+
+/// Another kernel, other options: with the table of files or without; an arena that is pinned as a whole, in
+/// parts that change, or not at all; in a worker, where it must be, or on the main thread.
+fn reshape(random: std.Random) void {
+    const ring = &fake.ring;
+    const registered = random.uintLessThan(u32, 3) != 0;
+    ring.file_flag = if (registered) abi.sqe_flag.FIXED_FILE else 0;
+    for (&fake.files, 0..) |*file, index| {
+        if (file.state == .open) file.target = if (registered) @intCast(index) else file.fd;
+    }
+    pinned = random.enumValue(@TypeOf(pinned));
+    ring.in_worker = pinned != .nothing and random.boolean();
+    ring.slice_bytes = if (pinned == .parts) fake_ring.arena_bytes / fake_ring.slice_count else 0;
+    ring.usePlainOpcodes();
+    if (pinned != .nothing) {
+        for (abi.operations, &ring.opcodes) |row, *opcode| {
+            if (row.pinned != 0) opcode.* = row.pinned;
+        }
+    }
+    fake.pins = @splat(.{});
+    if (pinned != .parts) return;
+    var first: u32 = 0;
+    while (first < fake_ring.slice_count) {
+        const count = @min(random.intRangeAtMost(u32, 1, 5), fake_ring.slice_count - first);
+        if (random.boolean()) {
+            for (fake.pins[first..][0..count]) |*pin| pin.* = .{
+                .start = first * ring.slice_bytes,
+                .end = (first + count) * ring.slice_bytes,
+            };
+        }
+        first += count;
+    }
 }
 
 /// The descriptor of another ring that was made for the image staged last.

@@ -30,7 +30,6 @@ SPLICE_F_FD_IN_FIXED = 1 << 31
 # Opcode: name, descriptor ("fixed", "real", "cwd", ..., None), allowed bits of the operation's flags.
 OPCODES = {
     0: ("nop", None, 0),
-    # Only without any vector: nothing that is not pinned is written to.
     1: ("readv", "fixed", RWF_READ),
     2: ("writev", "fixed", RWF_WRITE),
     3: ("fsync", "fixed", 1),
@@ -45,6 +44,8 @@ OPCODES = {
     15: ("link_timeout", None, TIMEOUT),
     17: ("fallocate", "fixed", 0),
     19: ("close", "real", 0),
+    22: ("read", "fixed", RWF_READ),
+    23: ("write", "fixed", RWF_WRITE),
     21: ("statx", "cwd or real", 0x100 | 0x800 | 0x1000 | STATX_SYNC),
     24: ("fadvise", "fixed", 7),
     25: ("madvise", None, 31),
@@ -64,6 +65,10 @@ OPCODES = {
     60: ("readv_fixed", "fixed", RWF_READ),
     61: ("writev_fixed", "fixed", RWF_WRITE),
 }
+# How the arena is pinned: as one buffer, in parts, or not at all.
+WHOLE, PARTS, NOTHING = range(3)
+# Operations on memory that is pinned.
+PINNED = ("read_fixed", "write_fixed", "readv_fixed", "writev_fixed")
 # Operations in which the other meanings of a field are something else than a number.
 XATTR = ("fsetxattr", "setxattr", "fgetxattr", "getxattr")
 
@@ -80,8 +85,9 @@ def require(holds, what):
 class Judge:
     def __init__(self, source):
         self.source = source
-        magic, _, self.arena, self.arena_bytes, self.memory, self.slots, self.slot_bytes = struct.unpack(
-            "<4sIQQQQQ", self.take(48))
+        magic, _, self.arena, self.arena_bytes, self.memory, self.slots, self.slot_bytes, slices = struct.unpack(
+            "<4sIQQQQQQ", self.take(56))
+        self.slices = slices
         require(magic == b"URFZ", "no fuzz output")
         self.accepted = {}
         self.refused = {}
@@ -102,6 +108,8 @@ class Judge:
             if not first:
                 return total
             reason = struct.unpack("<I", first)[0]
+            self.table, self.pinned, self.worker = self.numbers("<III")
+            self.pins = [self.numbers("<II") for _ in range(self.slices)]
             (count,) = self.numbers("<I")
             files = [self.numbers("<ii") for _ in range(count)]
             image = self.take(64)
@@ -132,9 +140,10 @@ class Judge:
         # Buffer selection (32) and skipped completions (64) are nobody's; no row has them.
         require(flags & ~(FIXED_FILE | IO_DRAIN | IO_LINK | IO_HARDLINK | ASYNC) == 0, f"flags {flags:#x}")
         require(op_flags & ~allowed == 0, f"{name}: operation flags {op_flags:#x}")
-        for what, value in (("ioprio", ioprio), ("buf_index", buf_index), ("personality", personality),
-                            ("pad", pad)):
+        for what, value in (("ioprio", ioprio), ("personality", personality), ("pad", pad)):
             require(value == 0, f"{name}: {what} is {value:#x}")
+        if self.pinned != PARTS or name not in PINNED:
+            require(buf_index == 0, f"{name}: buf_index is {buf_index:#x}")
         if name != "splice":
             require(file_index == 0, f"{name}: file_index is {file_index:#x}")
         if name not in ("setxattr", "getxattr"):
@@ -147,8 +156,11 @@ class Judge:
         fixed = flags & FIXED_FILE != 0
         if descriptor is None:
             require(not fixed, f"{name}: fixed file")
-        elif descriptor == "fixed":
+        elif descriptor == "fixed" and self.table:
             require(fixed and fd in indices, f"{name}: file {fd} of {indices}")
+        elif descriptor == "fixed":
+            # Without a table of files the kernel goes by descriptors.
+            require(not fixed and fd in descriptors, f"{name}: descriptor {fd} of {descriptors}")
         elif descriptor == "real":
             require(not fixed and fd in descriptors, f"{name}: descriptor {fd} of {descriptors}")
         elif descriptor == "cwd":
@@ -164,6 +176,20 @@ class Judge:
         def in_arena(at, count):
             require(self.arena <= at and at + count <= self.arena + self.arena_bytes,
                     f"{name}: {count} bytes at {at:#x} are not in the arena")
+
+        def transferred(at, count):
+            """Memory of data: what the kernel has pinned, or such as cannot go away."""
+            in_arena(at, count)
+            if name not in PINNED:
+                require(count == 0 or not self.worker and self.pinned != WHOLE, f"{name}: memory that need not be pinned")
+                return
+            require(self.pinned != NOTHING, f"{name}: nothing is pinned")
+            if self.pinned == PARTS:
+                # The buffer of this index was registered from the slice of the same index on.
+                require(buf_index < self.slices, f"{name}: buffer {buf_index}")
+                start, end = (self.arena + edge for edge in self.pins[buf_index])
+                require(start == self.arena + buf_index * self.arena_bytes // self.slices, f"{name}: no buffer {buf_index}")
+                require(start <= at and at + count <= end, f"{name}: {count} bytes at {at:#x} beyond buffer {buf_index}")
 
         def in_slot(at, count):
             require(base <= at and at + count <= base + self.slot_bytes,
@@ -192,17 +218,14 @@ class Judge:
             # A struct __kernel_timespec is read.
             words(at, 2)
 
-        if name in ("read_fixed", "write_fixed"):
-            in_arena(addr, length)
-        elif name in ("readv", "writev"):
-            in_slot(addr, 16 * length)
-            require(length == 0, f"{name}: {length} vectors that need not be pinned")
-        elif name in ("readv_fixed", "writev_fixed"):
+        if name in ("read", "write", "read_fixed", "write_fixed"):
+            transferred(addr, length)
+        elif name in ("readv", "writev", "readv_fixed", "writev_fixed"):
             # readv(2): IOV_MAX is 1024. struct iovec: base and length.
             require(length <= 1024, f"{name}: {length} vectors")
             vectors = words(addr, 2 * length)
             for index in range(length):
-                in_arena(vectors[2 * index], vectors[2 * index + 1])
+                transferred(vectors[2 * index], vectors[2 * index + 1])
         elif name == "nop":
             require((fd, off, addr, length) == (0, 0, 0, 0), "nop with arguments")
         elif name in ("fsync", "sync_file_range", "fadvise"):
@@ -238,7 +261,9 @@ class Judge:
                 require((off, op_flags) == (0, 0), "timeout_remove: off or flags without UPDATE")
         elif name == "splice":
             # off and addr are offsets. The second descriptor, too, is a file of the ring.
-            require(op_flags & SPLICE_F_FD_IN_FIXED and file_index in indices, f"splice: from {file_index} of {indices}")
+            among = indices if self.table else descriptors
+            require(bool(op_flags & SPLICE_F_FD_IN_FIXED) == bool(self.table) and file_index in among,
+                    f"splice: from {file_index} of {among}")
         elif name == "msg_ring":
             # addr: data and nothing else. off: user_data of the completion there, that of no operation.
             require(addr == 0, f"msg_ring: command {addr}")
