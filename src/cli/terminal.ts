@@ -4,7 +4,7 @@
  * @module
  */
 
-import { writeSync } from "node:fs";
+import { fstatSync, writeSync } from "node:fs";
 import process from "node:process";
 
 const encoder = new TextEncoder();
@@ -26,13 +26,23 @@ function outputFailure(error: Error): Error {
 const EAGAIN_PAUSE_MILLIS = 1;
 const pause = new Int32Array(new SharedArrayBuffer(4));
 
+/** A pipe takes so much as a whole or not at all. */
+const PIECE_MAX = 4096;
+let outputIsFile: boolean | undefined;
+
+/** Where a write may be refused in its middle: a runtime that goes on by itself does not say how far it was. */
+function pieceMax(): number {
+  outputIsFile ??= fstatSync(1).isFile();
+  return outputIsFile ? Infinity : PIECE_MAX;
+}
+
 /** Writes all of it, blocking. Throws `OutputClosedError`, or an error that names standard output. */
 export function writeOut(data: Uint8Array | string): void {
   const bytes = typeof data === "string" ? encoder.encode(data) : data;
   let at = 0;
   while (at < bytes.length) {
     try {
-      at += writeSync(1, bytes, at, bytes.length - at);
+      at += writeSync(1, bytes, at, Math.min(bytes.length - at, pieceMax()));
     } catch (error) {
       // Somebody who shares the pipe made it nonblocking.
       if ((error as { code?: string }).code !== "EAGAIN") throw outputFailure(error as Error);
@@ -50,8 +60,6 @@ export function say(line: string): void {
 
 /** Characters that wait for a slow reader at most, before only the last line of them is kept. */
 const WAITING_MAX = 65_536;
-/** A pipe takes so much as a whole or not at all, which tells how to go on where it does not wait. */
-const PIECE_MAX = 4096;
 
 /**
  * Lines to standard output without waiting for the reader, each at once (a runtime whose writes block

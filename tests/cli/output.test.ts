@@ -94,3 +94,16 @@ for (const pipe of ["waiting", "refusing"]) {
     assert.equal(lines.at(-1), count);
   });
 }
+
+test("records to a pipe that refuses: each of them once", {
+  skip: skip || skipUnless(hasCommand("python3"), "no python3"),
+}, async () => {
+  const log = newLog();
+  const lines = Array.from({ length: 30_000 }, (_, i) => `record ${i}`).join("\n") + "\n";
+  await uring(["append", log, ...SMALL], lines);
+  const [program, args] = commandOf("cli.ts", ["cat", log]);
+  const running = start("python3", ["-c", SLOW_READER, "refusing", program, ...args]);
+  const { status, out, err } = await running.ended;
+  assert.equal(status, 0, err);
+  assert.ok(out === lines, `${out.length} characters instead of ${lines.length}`);
+});
