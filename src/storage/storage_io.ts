@@ -130,6 +130,8 @@ const RETRIES_MAX = 100;
 /** Operations that no other user of the `Io` can take, so that this goes on whatever they do. */
 const RESERVED = 1;
 const NONE = -1;
+/** The largest result. */
+const RESULT_MAX = 0x7fff_ffff;
 
 class Registered {
   /** A regular file: its size says where it ends. */
@@ -457,6 +459,7 @@ export class StoragePolicy implements StorageIo {
     const bytes = bytesOf(data);
     const { length } = bytes;
     checkOffset(offset, length);
+    checkLength(length);
     if (file.ioFile.options.append) {
       throw new IoUsageError(
         `${file.ioFile.path} was opened to append, where a write has no offset: use submitAppend`,
@@ -491,6 +494,7 @@ export class StoragePolicy implements StorageIo {
       );
     }
     checkOffset(file.end, length);
+    checkLength(length);
     this._checkAligned(file, file.end, length);
     const tail = file.tailChunk;
     const joins = tail !== NONE && this._chunkOut[tail] === 0 &&
@@ -969,6 +973,14 @@ export class StoragePolicy implements StorageIo {
   private _check(): void {
     if (this._closed) throw new ClosedError("this storage was closed");
   }
+}
+
+/** A result is the length, and results have 32 bits. */
+function checkLength(length: number): void {
+  // Masked with 31 bits a number stays itself when it is an integer of those. V8 takes a comparison of a
+  // length with the largest of them for always true.
+  if ((length & RESULT_MAX) === length) return;
+  throw new IoUsageError(`one submission has at most ${RESULT_MAX} bytes, not ${length}`);
 }
 
 function integer(name: string, value: unknown, least: number, most: number): number {

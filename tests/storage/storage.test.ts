@@ -788,3 +788,26 @@ test("the end of a file is where aborted writes of the file itself have come to"
   assert.equal(finish(storage).get(token), 1);
   assert.equal((await file.stat()).size, 4001);
 });
+
+test("more than a result can say is refused", async () => {
+  const io = MemoryIo.create();
+  using storage = storageOn(io);
+  const fd = storage.registerFd(await File.open("/a", RW, io));
+  // Memory that nobody touches takes none of the machine.
+  const huge = new Uint8Array(new ArrayBuffer(2 ** 31));
+  assert.throws(() => storage.submitAppend(fd, huge), IoUsageError);
+  assert.throws(() => storage.submitWrite(fd, huge, 0), IoUsageError);
+  assert.throws(() => storage.submitWrite(fd, huge.subarray(1), 0), BufferExhaustedError);
+  assert.throws(() => storage.submitWrite(fd, bytes("a"), Number.MAX_SAFE_INTEGER), IoUsageError);
+  const buffer = io.acquireBuffer()!;
+  const file = await File.open("/b", RW, io);
+  for (const length of [2 ** 31, 2 ** 32, 0x7fff_f001, 2 ** 32 + 10, 2 ** 53]) {
+    assert.throws(() => io.readAt(file.ioFile, buffer, 0, length, 0, 1), IoUsageError);
+    assert.throws(() => io.writeAt(file.ioFile, buffer, 0, length, 0, 0, 1), IoUsageError);
+    assert.throws(() => io.pread(file.ioFile, buffer, 0, length, 0), IoUsageError);
+    assert.throws(() => io.crc32cBuffer(buffer, 0, length), IoUsageError);
+  }
+  io.releaseBuffer(buffer);
+  await file.close();
+  assert.equal(storage.pendingCount, 0);
+});
