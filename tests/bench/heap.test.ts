@@ -11,26 +11,35 @@ import type { Result } from "../../bench/support/report.ts";
 import { ROOT, skipRing } from "../support/ring.ts";
 
 const WARM_UP = "500000";
-/** For `collections` as many as make the collectors run several times when there is something to do. */
-const CASES = {
-  ring: "500000",
-  io: "300000",
-  storage: "300000",
-  append: "500000",
-  collections: "2000000",
+/** For `…collections` as many as make the collectors run several times when there is something to do. */
+const CASES: Record<string, { operations: string; warmUp?: string }> = {
+  ring: { operations: "500000" },
+  io: { operations: "300000" },
+  storage: { operations: "300000" },
+  append: { operations: "500000" },
+  read: { operations: "1000000", warmUp: "2000000" },
+  collections: { operations: "2000000" },
+  "io-collections": { operations: "2000000" },
+  "storage-collections": { operations: "500000" },
+  "append-collections": { operations: "500000" },
+  resident: { operations: "300000" },
 };
+/** What these find depends on who else uses the machine: short runs are looked at for being whole. */
+const UNSTEADY = ["storage-collections", "append-collections", "resident"];
 
-for (const [name, operations] of Object.entries(CASES)) {
+for (const [name, { operations, warmUp = WARM_UP }] of Object.entries(CASES)) {
   test(`heap after ${operations} operations: ${name}`, { skip: skipRing }, async () => {
     const scratch = process.env.URING_SCRATCH;
     const { status, stdout, stderr } = await run([
       ...underThisRuntime(join(ROOT, "bench/heap.ts")),
-      ...["--json", "--case", name, "--operations", operations, "--warm-up", WARM_UP],
+      ...["--json", "--case", name, "--operations", operations, "--warm-up", warmUp],
       ...(scratch === undefined ? [] : ["--dir", scratch]),
     ]);
-    assert.equal(status, 0, stderr);
+    assert.ok(status === 0 || (status === 1 && stdout !== ""), stderr);
     const result = JSON.parse(stdout) as Result;
     assert.equal(result.case, name);
-    assert.equal(result.holds, true, `${result.value} ${result.unit}`);
+    if (UNSTEADY.includes(name)) assert.equal(typeof result.holds, "boolean");
+    else assert.equal(result.holds, true, `${result.value} ${result.unit}`);
+    if (name === "resident") assert.ok(result.value > 0 && result.referenceValue > 0, stdout);
   });
 }
