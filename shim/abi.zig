@@ -806,7 +806,8 @@ pub const exports = [_]Export{
     // (ring, file) -> physical block size of the device under the file, 0 unknown
     .{ .name = "uring_physical_block_bytes", .arguments = &.{ .u32, .u32 }, .result = .i32 },
     // (path, path_bytes, out, out_bytes, skip) -> bytes written: entries from the skip-th one on, each
-    // u8 type (DT_*), u8 zero, u16 name bytes, name. 0 at the end. Start-up only: blocks.
+    // u8 type (DT_*), u8 zero, u16 name bytes, name. 0 at the end. A call that goes on where the one before
+    // ended has the directory of that one. Start-up only: blocks.
     .{ .name = "uring_list_directory", .arguments = &.{ .buffer, .u32, .buffer, .u32, .u32 }, .result = .i32 },
     // (seed, data, bytes) -> CRC32C, as bits of an i32
     .{ .name = "uring_crc32c", .arguments = &.{ .u32, .buffer, .u32 }, .result = .u32 },

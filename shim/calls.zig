@@ -144,31 +144,46 @@ pub fn listDirectory(path: []const u8, out: []u8, skip: u32) i32 {
     @memcpy(name[0..path.len], path);
     name[path.len] = 0;
     if (std.mem.indexOfScalar(u8, name[0..path.len], 0) != null) return -kernel.EINVAL;
-    const fd = kernel.open(@ptrCast(&name), kernel.O_DIRECTORY);
+    const hash = std.hash.Wyhash.hash(0, path);
+    const kept: ?i32 = if (skip > 0) resumeScan(hash, skip) else null;
+    const fd = kept orelse kernel.open(@ptrCast(&name), kernel.O_DIRECTORY);
     if (fd < 0) return fd;
-    defer kernel.close(fd);
+    var keep = false;
+    defer if (!keep) kernel.close(fd);
 
     var block: [8192]u8 align(8) = undefined;
-    var seen: u32 = 0;
+    var seen: u32 = if (kept == null) 0 else skip;
     var used: usize = 0;
+    // Where the entry that is looked at begins, to the kernel.
+    var position: u64 = 0;
     while (true) {
         const got = kernel.result(linux.syscall3(.getdents64, kernel.unsigned(fd), @intFromPtr(&block), block.len));
         if (got < 0) return got;
         if (got == 0) return @intCast(used);
         var at: usize = 0;
         while (at < got) {
-            // u64 inode, i64 offset, u16 bytes, u8 type, name
+            // u64 inode, i64 where the next one begins, u16 bytes, u8 type, name
+            const next = std.mem.readInt(u64, block[at + 8 ..][0..8], .little);
             const bytes = std.mem.readInt(u16, block[at + 16 ..][0..2], .little);
             const kind = block[at + 18];
             const entry = std.mem.sliceTo(block[at + 19 .. at + bytes], 0);
+            const start = position;
+            position = next;
             at += bytes;
             if (std.mem.eql(u8, entry, ".") or std.mem.eql(u8, entry, "..")) continue;
+            if (seen >= skip and out.len - used < 4 + entry.len) {
+                // Nothing written would mean the end.
+                if (used == 0) return -kernel.EINVAL;
+                const SEEK_SET = 0;
+                const sought: isize = @bitCast(linux.syscall3(.lseek, kernel.unsigned(fd), start, SEEK_SET));
+                if (sought >= 0) {
+                    keepScan(.{ .fd = fd, .owner = kernel.threadPointer(), .path = hash, .seen = seen });
+                    keep = true;
+                }
+                return @intCast(used);
+            }
             seen += 1;
             if (seen <= skip) continue;
-            if (out.len - used < 4 + entry.len) {
-                // Nothing written would mean the end.
-                return if (used == 0) -kernel.EINVAL else @intCast(used);
-            }
             out[used] = kind;
             out[used + 1] = 0;
             std.mem.writeInt(u16, out[used + 2 ..][0..2], @intCast(entry.len), .little);
@@ -176,4 +191,42 @@ pub fn listDirectory(path: []const u8, out: []u8, skip: u32) i32 {
             used += 4 + entry.len;
         }
     }
+}
+
+/// A directory that was listed in part, and stays open where the next call goes on: opened anew, as many
+/// entries as were listed would have to be skipped, and those would be others when some are gone by then.
+const Scan = struct {
+    fd: i32 = -1,
+    owner: usize = 0,
+    path: u64 = 0,
+    /// Entries that were listed.
+    seen: u32 = 0,
+};
+/// Of those that nobody goes on with, so many stay open; then the oldest gives way.
+const scans_max = 8;
+var scans: [scans_max]Scan = @splat(.{});
+var scan_oldest: usize = 0;
+
+fn resumeScan(path: u64, seen: u32) ?i32 {
+    table.lock.acquire();
+    defer table.lock.release();
+    for (&scans) |*scan| {
+        if (scan.fd < 0 or scan.path != path or scan.seen != seen or scan.owner != kernel.threadPointer()) continue;
+        defer scan.* = .{};
+        return scan.fd;
+    }
+    return null;
+}
+
+fn keepScan(scan: Scan) void {
+    table.lock.acquire();
+    defer table.lock.release();
+    for (&scans) |*place| {
+        if (place.fd >= 0) continue;
+        place.* = scan;
+        return;
+    }
+    kernel.close(scans[scan_oldest].fd);
+    scans[scan_oldest] = scan;
+    scan_oldest = (scan_oldest + 1) % scans_max;
 }

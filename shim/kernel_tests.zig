@@ -214,6 +214,49 @@ test "every row does what its name says" {
     try equal(0, try session.run("unlinkat", .{ .addr = 0, .length = session.path(0, directory), .op_flags = abi.at_flag.REMOVEDIR }));
 }
 
+test "entries that go while a directory is listed in parts hide no others" {
+    const at = kernel.unsigned(kernel.AT_FDCWD);
+    var name_buffer: [64]u8 = undefined;
+    const directory = scratch(&name_buffer, "list");
+    var path: [256]u8 = undefined;
+    const count = 300;
+    const Path = struct {
+        fn of(into: *[256]u8, folder: []const u8, name: []const u8) [*:0]const u8 {
+            return (std.fmt.bufPrintSentinel(into, "{s}/{s}", .{ folder, name }, 0) catch unreachable).ptr;
+        }
+    };
+    _ = linux.syscall3(.mkdirat, at, @intFromPtr(Path.of(&path, directory, "")), 0o700);
+    const before = openDescriptors();
+    for (0..count) |number| {
+        var name: [32]u8 = undefined;
+        const text = std.fmt.bufPrint(&name, "entry-number-{d:0>10}", .{number}) catch unreachable;
+        const CREAT = 0o100;
+        kernel.close(kernel.open(Path.of(&path, directory, text), CREAT));
+    }
+    var seen: [count]bool = @splat(false);
+    var list: [2048]u8 = undefined;
+    var skip: u32 = 0;
+    while (true) {
+        const got = calls.listDirectory(directory, &list, skip);
+        try expect(got >= 0);
+        if (got == 0) break;
+        var place: usize = 0;
+        while (place < got) {
+            const length = std.mem.readInt(u16, list[place + 2 ..][0..2], .little);
+            const name = list[place + 4 ..][0..length];
+            place += 4 + @as(usize, length);
+            const number = try std.fmt.parseInt(usize, name["entry-number-".len..], 10);
+            try expect(!seen[number]);
+            seen[number] = true;
+            skip += 1;
+            try equal(0, kernel.result(linux.syscall3(.unlinkat, at, @intFromPtr(Path.of(&path, directory, name)), 0)));
+        }
+    }
+    try equal(count, skip);
+    try equal(before, openDescriptors());
+    try equal(0, kernel.result(linux.syscall3(.unlinkat, at, @intFromPtr(Path.of(&path, directory, "")), abi.at_flag.REMOVEDIR)));
+}
+
 test "plain calls on a file" {
     var session = try Session.open(.{});
     defer session.close();
