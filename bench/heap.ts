@@ -16,6 +16,7 @@
  * over that of an empty process of the same runtime.
  */
 import { writeFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import process from "node:process";
 import { parseArgs } from "node:util";
@@ -210,7 +211,7 @@ async function read(directory: string): Promise<void> {
 
 async function resident(directory: string): Promise<void> {
   const peakOf = async (...rest: string[]) => {
-    const file = fileURLToPath(new URL("support/resident.ts", import.meta.url));
+    const file = join(import.meta.dirname!, "support/resident.ts");
     const { stdout } = await runWell([...underThisRuntime(file), ...rest]);
     return JSON.parse(stdout) as Memory & { arenaBytes: number };
   };
