@@ -15,7 +15,7 @@ import {
   type Values,
 } from "./arguments.ts";
 import { openLogIo } from "./log_io.ts";
-import { say, writeOut } from "./terminal.ts";
+import { progressOf, say, writeOut } from "./terminal.ts";
 
 export const command: Command = {
   name: "repair",
@@ -37,11 +37,13 @@ async function run(values: Values): Promise<number> {
   const lockTimeoutMillis = lockTimeoutOf(values);
   const io = openLogIo();
   try {
+    const progress = await progressOf("uring repair", "segments");
     const report = await repair(String(values.dir), {
       io,
+      onProgress: (done, segments) => progress.update(done, segments),
       ...(values.keep === undefined ? {} : { keep: values.keep as "before" | "after" }),
       ...(lockTimeoutMillis === undefined ? {} : { lockTimeoutMillis }),
-    });
+    }).finally(() => progress.end());
     if (values.json === true) writeOut(JSON.stringify(asObject(report)) + "\n");
     else writeOut(inLines(report).join("\n") + "\n");
     for (const { message } of report.damage) say(`uring repair: ${message}`);

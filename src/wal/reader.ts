@@ -11,7 +11,7 @@ import { LsnTooOldError, WalClosedError, WalCorruptionError } from "./errors.ts"
 import { type Meta, type SegmentHeader, segmentName } from "./format.ts";
 import { RecordBatch } from "./records.ts";
 import { requireHeader } from "./recovery.ts";
-import { hasLife, SegmentScan } from "./scan.ts";
+import { hasLife, SegmentScan, type Window } from "./scan.ts";
 
 /** Bytes of the arena that a reader borrows. */
 export const READER_BUFFER_BYTES = 131_072;
@@ -55,6 +55,8 @@ export class LogReader {
   #file: IoFile | undefined;
   #sequence = 0;
   #scan: SegmentScan | undefined;
+  /** Of all its segments, one after the other. */
+  #window: Window | undefined;
   /** The scan of the segment that was left, until the next one is entered. */
   #before: SegmentScan | undefined;
   /** `loads` of the scan when the file was last known to have the life of its header. */
@@ -148,7 +150,10 @@ export class LogReader {
       if (before && before.header.sequence + 1 === next) checkLink(before, header, path);
       const stat = yield* this.#disk.stat(file);
       const epoch = source.foreignWriter ? Number.MAX_SAFE_INTEGER : source.meta.epoch;
-      this.#scan = new SegmentScan(this.#disk, file, header, stat.size, epoch, this.#buffer);
+      const disk = this.#disk;
+      const window = this.#window;
+      this.#scan = new SegmentScan(disk, file, header, stat.size, epoch, this.#buffer, window);
+      this.#window = this.#scan.window;
       this.#checkedLoads = 0;
       this.#before = undefined;
     } catch (error) {

@@ -52,7 +52,7 @@ import { exists, findTail, requireHeader, segmentsOf, type TailState } from "./r
 import { loadHeader, requireLengths, SegmentScan, Window } from "./scan.ts";
 import { settle } from "./view.ts";
 
-const KNOWN = new Set(["keep", "io", "lockTimeoutMillis"]);
+const KNOWN = new Set(["keep", "io", "lockTimeoutMillis", "onProgress"]);
 const LOCK_TIMEOUT_MILLIS = 5000;
 
 /** Options of {@linkcode repair}. */
@@ -66,6 +66,8 @@ export interface RepairOptions {
   io?: Io;
   /** Milliseconds to wait for another writer to end; 5,000. */
   lockTimeoutMillis?: number;
+  /** Hears of each segment that was read. A repair reads them twice: before it, and when it is done. */
+  onProgress?: (done: number, segments: number) => void;
 }
 
 /** Records from `first` to `last`. */
@@ -137,7 +139,7 @@ export async function repair(
     const disk = new Disk(new Pump(client));
     const deadlineMicros = client.now() + 1000 * lockTimeoutMillis;
     return await disk.pump.run(
-      repairLocked(disk, directory, keep, deadlineMicros, buffer),
+      repairLocked(disk, directory, keep, deadlineMicros, buffer, options.onProgress),
     );
   } finally {
     if (buffer) client.releaseBuffer(buffer);
@@ -152,19 +154,20 @@ function* repairLocked(
   keep: "before" | "after" | undefined,
   deadlineMicros: number,
   buffer: IoBuffer,
+  onProgress: RepairOptions["onProgress"],
 ): Task<RepairReport> {
   const names = listLog(disk, directory);
   const lock = yield* lockLog(disk, directory, keep !== undefined, deadlineMicros, buffer);
   try {
     yield* settleAll(disk, directory, names, keep !== undefined, deadlineMicros);
-    const found = yield* analyse(disk, directory, buffer);
+    const found = yield* analyse(disk, directory, buffer, onProgress);
     const report = reportOf(found);
     if (keep === undefined || found.damage.length === 0) return report;
     if (!report[keep]) throw nothingToKeep(found, keep);
     const aside = keep === "before"
       ? yield* keepBefore(disk, directory, found, buffer)
       : yield* keepAfter(disk, directory, found, buffer);
-    const [left] = (yield* analyse(disk, directory, buffer)).damage;
+    const [left] = (yield* analyse(disk, directory, buffer, onProgress)).damage;
     if (left) throw left;
     return { ...report, kept: keep, aside };
   } finally {
@@ -276,7 +279,12 @@ interface Found {
   readonly lastLsn: number;
 }
 
-function* analyse(disk: Disk, directory: string, buffer: IoBuffer): Task<Found> {
+function* analyse(
+  disk: Disk,
+  directory: string,
+  buffer: IoBuffer,
+  onProgress: RepairOptions["onProgress"],
+): Task<Found> {
   const names = listLog(disk, directory);
   const reading = yield* metaOf(disk, directory, buffer);
   let metaDamage = reading.damage;
@@ -297,6 +305,7 @@ function* analyse(disk: Disk, directory: string, buffer: IoBuffer): Task<Found> 
   const parts: Part[] = [];
   for (let sequence = low; sequence <= activated && activated > 0; sequence++) {
     parts.push(yield* partOf(disk, directory, uuid, sequence, buffer));
+    onProgress?.(parts.length, activated - low + 1);
   }
   link(parts);
   const epoch = Math.max(reading.meta?.epoch ?? 0, ...parts.map((part) => part.epoch));

@@ -42,7 +42,7 @@ const READ_BYTES_FIRST = COMMIT_UNIT_MAX_BYTES;
  */
 export class Window {
   readonly #disk: Disk;
-  readonly #file: IoFile;
+  #file: IoFile;
   readonly #buffer: IoBuffer;
   bytes: Uint8Array = new Uint8Array(new ArrayBuffer(0));
   view: DataView = new DataView(this.bytes.buffer);
@@ -62,6 +62,14 @@ export class Window {
 
   holds(offset: number, length: number): boolean {
     return offset >= this.base && offset + length <= this.base + this.length;
+  }
+
+  /** Goes on with another file, in the memory that it has. */
+  turnTo(file: IoFile): void {
+    this.#file = file;
+    this.length = 0;
+    this.loads = 0;
+    this.#ahead = READ_BYTES;
   }
 
   /** Forgets what was read; what is read next is little at first. */
@@ -182,6 +190,7 @@ export class SegmentScan {
   stop: ScanStop = "nothing";
   readonly #probe: FrameHeader = newFrameHeader();
 
+  /** @param window Of the segment before, whose scan has ended: its memory serves again. */
   constructor(
     disk: Disk,
     file: IoFile,
@@ -189,9 +198,11 @@ export class SegmentScan {
     fileBytes: number,
     epochMax: number,
     buffer: IoBuffer,
+    window?: Window,
   ) {
     this.#crc32c = (bytes, seed) => disk.io.crc32c(bytes, seed);
-    this.#window = new Window(disk, file, buffer);
+    window?.turnTo(file);
+    this.#window = window ?? new Window(disk, file, buffer);
     this.#epochMax = epochMax;
     this.path = file.path;
     this.header = header;
@@ -206,6 +217,11 @@ export class SegmentScan {
   get payload(): Uint8Array {
     const from = this.frameOffset - this.#window.base + FRAME_HEADER_BYTES;
     return this.#window.bytes.subarray(from, from + this.frame.payloadBytes);
+  }
+
+  /** For the scan of the next segment. */
+  get window(): Window {
+    return this.#window;
   }
 
   /** Times that something of the file was read. */

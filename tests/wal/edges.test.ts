@@ -343,3 +343,18 @@ test("commits are made in the thread that opens the log, and nowhere else", () =
     message: /thread must be one of inline, and is worker/,
   });
 });
+
+test("repair tells of each segment that it has read, before it and afterwards", async () => {
+  const io = machine();
+  const wal = await Wal.open(PATH, { ...SMALL, io });
+  while (wal.stats().segmentsBegun < 3) await wal.durable(wal.append("s".repeat(4000)));
+  await wal.close();
+  await patch(io, FIRST, (bytes) => {
+    bytes[3 * UNIT + 70] ^= 1;
+  });
+  const told: string[] = [];
+  const onProgress = (done: number, segments: number) => void told.push(`${done}/${segments}`);
+  const { kept } = await repair(PATH, { io, keep: "after", onProgress });
+  assert.equal(kept, "after");
+  assert.deepEqual(told, ["1/3", "2/3", "3/3", "1/2", "2/2"]);
+});
