@@ -70,10 +70,7 @@ const ARENA_BYTES = 4 * 1024 * 1024;
 const FILE_MODE = 0o666;
 const DIRECTORY_MODE = 0o777;
 const U32_MAX = 0xffff_ffff;
-/** What a list of a directory is first given, what it may need at most, and an entry of it. */
 const LIST_BYTES = 64 * 1024;
-const LIST_BYTES_MAX = 256 * 1024 * 1024;
-const LIST_ENTRY_BYTES_MAX = 4 + PATH_BYTES_MAX;
 const CRC_NATIVE_BYTES_MIN = 32;
 /** The longest time-out of the ring that is not "for ever". */
 const TIMEOUT_MICROS_MAX = U32_MAX - 1;
@@ -537,29 +534,23 @@ class UringBackend extends Backend {
   listDirectory(path: string): IoDirectoryEntry[] {
     const name = new Uint8Array(new SharedArrayBuffer(PATH_BYTES_MAX));
     const { written } = new TextEncoder().encodeInto(path, name);
-    const { functions } = library();
-    // All of it by one call: entries that come and go between two would move others past the second.
-    for (let bytes = LIST_BYTES; bytes <= LIST_BYTES_MAX; bytes *= 4) {
-      const out = new Uint8Array(new SharedArrayBuffer(bytes));
-      const got = functions.uring_list_directory(name, written, out, bytes, 0);
-      if (got < 0) throw ioErrorOf(got, "listDirectory", path);
-      // With room for one more it was the end that ended it.
-      if (got + LIST_ENTRY_BYTES_MAX <= bytes) return this._entries(path, out, got);
-    }
-    throw ioErrorOf(-ERRNO.ENOMEM, "listDirectory", path);
-  }
-
-  private _entries(path: string, out: Uint8Array, length: number): IoDirectoryEntry[] {
+    const out = new Uint8Array(new SharedArrayBuffer(LIST_BYTES));
     const view = new DataView(out.buffer);
     const decoder = new TextDecoder();
+    const { functions } = library();
     const entries: IoDirectoryEntry[] = [];
-    for (let at = 0; at < length;) {
-      const bytes = view.getUint16(at + 2, true);
-      const entry = decoder.decode(out.slice(at + 4, at + 4 + bytes));
-      entries.push(this._entry(path, entry, out[at]));
-      at += 4 + bytes;
+    // Each call goes on where the one before ended, in the same open directory; 0 bytes are the end.
+    for (;;) {
+      const got = functions.uring_list_directory(name, written, out, LIST_BYTES, entries.length);
+      if (got < 0) throw ioErrorOf(got, "listDirectory", path);
+      if (got === 0) return entries;
+      for (let at = 0; at < got;) {
+        const length = view.getUint16(at + 2, true);
+        const entry = decoder.decode(out.slice(at + 4, at + 4 + length));
+        entries.push(this._entry(path, entry, out[at]));
+        at += 4 + length;
+      }
     }
-    return entries;
   }
 
   /** Some file systems do not say the type with the name: then it is asked for. */
