@@ -310,7 +310,8 @@ function collectionsOfJavaScriptCore(log: string): number {
  * asked for, before and after the operations, are in it too.
  */
 function collectionsOfV8(log: string): number {
-  const lines = log.match(/^\[\d+:.* ms: [A-Z].*$/gm) ?? [];
+  // What a long one says of its steps goes over several lines.
+  const lines = log.replace(/\n(?!\[\d+:)/g, " ").match(/^\[\d+:.* ms: [A-Z].*$/gm) ?? [];
   const asked = lines.flatMap((line, i) => / testing;/.test(line) ? [i] : []);
   if (asked.length !== 2 * COLLECTIONS_OF_A_LOOK) throw new Error(`not understood: ${log}`);
   return asked[COLLECTIONS_OF_A_LOOK] - asked[COLLECTIONS_OF_A_LOOK - 1] - 1;

@@ -3,7 +3,7 @@
  * call N on the log's files fail, until a run has no call N. What the program acknowledged must be there.
  */
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -105,6 +105,10 @@ async function once(
   if (failed !== undefined) counts.errors++;
   counts.acknowledged += acknowledged;
 
+  // As if the machine had been restarted: what strace lets fail leaves no cache that is wrong.
+  for (const name of existsSync(directory) ? readdirSync(directory) : []) {
+    if (name.startsWith("DOUBT-")) rmSync(`${directory}/${name}`);
+  }
   const io = openIo({ backend: "sync" });
   try {
     const wal = await Wal.open(directory, {

@@ -3,7 +3,7 @@
  * slot taken. The ideas are those of liburing's tests fallocate and msg-ring, and of the manual pages.
  */
 import assert from "node:assert/strict";
-import { readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, it } from "node:test";
@@ -216,7 +216,8 @@ if (readOnly !== undefined) {
 if (!isRoot) {
   ROWS.push(["openat", "a file without rights", "EACCES", ({ ring, directory }) => {
     const path = join(directory, "mine");
-    writeFileSync(path, "", { mode: 0o000 });
+    writeFileSync(path, "");
+    chmodSync(path, 0o000);
     return open(ring, path, RDWR);
   }]);
 }
