@@ -17,12 +17,12 @@ const CASES: Record<string, { operations: string; warmUp?: string }> = {
   io: { operations: "300000" },
   storage: { operations: "300000" },
   append: { operations: "500000" },
-  read: { operations: "1000000", warmUp: "2000000" },
-  collections: { operations: "2000000" },
-  "io-collections": { operations: "2000000" },
-  "storage-collections": { operations: "500000" },
-  "append-collections": { operations: "500000" },
-  resident: { operations: "300000" },
+  read: { operations: "500000", warmUp: "1000000" },
+  collections: { operations: "1000000" },
+  "io-collections": { operations: "1000000" },
+  "storage-collections": { operations: "100000", warmUp: "100000" },
+  "append-collections": { operations: "100000", warmUp: "100000" },
+  resident: { operations: "100000", warmUp: "100000" },
 };
 /** What these find depends on who else uses the machine: short runs are looked at for being whole. */
 const UNSTEADY = ["storage-collections", "append-collections", "resident"];

@@ -205,7 +205,7 @@ for (const [name, log] of LOGS) {
       io.rot(file, offset, bit);
       states.set(expected.state, (states.get(expected.state) ?? 0) + 1);
       // A whole opening takes longer; each byte that counts gets one.
-      if (bit !== offset % 8 || (!EVERY && offset % 23 !== 0)) return;
+      if (bit !== offset % 8 || (!EVERY && offset % 61 !== 0)) return;
       const damaged = new Map(log.image);
       const bytes = damaged.get(file)!.slice();
       bytes[offset] ^= 1 << bit;
