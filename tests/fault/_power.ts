@@ -193,7 +193,9 @@ export async function replayCampaign(
         cached.push(entry);
         continue;
       }
-      if (rng.oneIn(oneIn)) await checked([], `after entry ${entry.index}`);
+      if (counts.states < states && rng.oneIn(oneIn)) {
+        await checked([], `after entry ${entry.index}`);
+      }
       if (counts.states >= states || performance.now() >= until) break;
     }
   }
