@@ -9,8 +9,8 @@ import { everyCallCampaign, skipWithoutStrace } from "../fault/_every_call.ts";
 import { everyOpCampaign } from "../fault/_every_op.ts";
 
 const SEED = Number(process.env.URING_SEED ?? Math.floor(Math.random() * 1e9));
-const STRIDE = 29;
-const CALL_STRIDE = 25;
+const STRIDE = 61;
+const CALL_STRIDE = 50;
 
 test("one operation of a simulated machine fails", async () => {
   console.log(`# seed ${SEED}`);

@@ -11,8 +11,8 @@ import { powerCampaign, replayCampaign } from "../fault/_power.ts";
 import { skipRing } from "../support/ring.ts";
 
 const SEED = Number(process.env.URING_SEED ?? Math.floor(Math.random() * 1e9));
-const CUTS = 2;
-const STATES = 20;
+const CUTS = 1;
+const STATES = 10;
 
 test(
   "power cuts",
