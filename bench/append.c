@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #define BATCH 32
-#define WINDOW 256
+#define WINDOW 1024
 #define RECORD 256
 
 static struct io_uring ring;
@@ -20,7 +20,7 @@ static uint64_t end;
 /* Opens a ring with one registered buffer of WINDOW records and one registered file. */
 int append_open(const char *path) {
 	unsigned flags = IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | (1U << 13) /* DEFER_TASKRUN */;
-	int rc = io_uring_queue_init(256, &ring, flags);
+	int rc = io_uring_queue_init(WINDOW, &ring, flags);
 	if (rc < 0) return rc;
 	if (posix_memalign((void **)&memory, 4096, WINDOW * RECORD) != 0) return -ENOMEM;
 	struct iovec vector = { .iov_base = memory, .iov_len = WINDOW * RECORD };

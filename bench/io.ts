@@ -7,8 +7,8 @@
  * these promises against `node:fs/promises`, direct too. `promise-read-1`, `-write-1`: one in flight.
  *
  * `storage-append-coalesced`: appends of 256 bytes to a file in the page cache by `StorageIo`, 32
- * submitted and flushed together, up to 256 pending, which share writes, against a loop in C that has
- * one SQE for each, submits 32 together and has up to 256 in flight (bench/append.c).
+ * submitted and flushed together, up to 1,024 pending, which share writes, against a loop in C that has
+ * one SQE for each, submits 32 together and has as many in flight (bench/append.c).
  * `storage-append-single`: each awaited before the next, against the same in C. That they leave nothing
  * on the heap is looked at by `./dev bench heap`.
  *
@@ -42,7 +42,7 @@ import { Scratch } from "./support/scratch.ts";
 const BLOCK_BYTES = 4096;
 const RECORD_BYTES = 256;
 /** Appends that are pending together; bench/append.c has the same. */
-const WINDOW = 256;
+const WINDOW = 1024;
 const DEPTH = 32;
 const FILE_BYTES = 512 << 20;
 const BLOCKS = FILE_BYTES / BLOCK_BYTES;

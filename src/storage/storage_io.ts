@@ -108,17 +108,18 @@ export interface StorageOptions {
   files?: number;
   /** Operations that can be pending together; 4,096. */
   tokens?: number;
-  /** Bytes of a buffer, a multiple of the block size; 16 KiB. */
+  /** Bytes of a buffer, a multiple of the block size; 64 KiB. */
   bufferBytes?: number;
-  /** Buffers; 128. */
+  /** Buffers; 48. */
   buffers?: number;
 }
 
 const FILES = 64;
 const FILES_MAX = 4096;
 const TOKENS = 4096;
-const BUFFER_BYTES = 16 * 1024;
-const BUFFERS = 128;
+/** Appends of a file that come while one is written share a buffer: so much goes out by the next write. */
+const BUFFER_BYTES = 64 * 1024;
+const BUFFERS = 48;
 
 const EINTR = 4;
 const EIO = 5;
