@@ -8,6 +8,7 @@
 import { errnoName, errnoText } from "../abi/errno.ts";
 import {
   type Io,
+  type IoAdvice,
   type IoBuffer,
   IoError,
   type IoFile,
@@ -168,10 +169,14 @@ export class Disk {
     if (res < 0) throw ioError(res, "fsync", file.path);
   }
 
+  /** Of the whole file; a file system may take no advice, and nothing depends on it. */
+  *advise(file: IoFile, advice: IoAdvice): Task<void> {
+    yield (handle) => this.io.advise(file, 0, 0, advice, handle);
+  }
+
   /** What is read next comes from the device, as far as the pages are clean. */
   *dropCache(file: IoFile): Task<void> {
-    // Advice: a file system may refuse it, and reads are right all the same.
-    yield (handle) => this.io.advise(file, 0, 0, "dontneed", handle);
+    yield* this.advise(file, "dontneed");
   }
 
   *truncate(file: IoFile, size: number): Task<void> {

@@ -44,6 +44,7 @@ import {
   type Tail,
   type TailState,
 } from "./recovery.ts";
+import type { SegmentScan } from "./scan.ts";
 import { POOL_MAX, type SegmentPlan, Segments } from "./segments.ts";
 
 /** What opening a log found, and did. */
@@ -197,8 +198,8 @@ export function* openLog(
     let keptAside: string | undefined;
     if (known.activated > 0) {
       tailFile = yield* openTail(disk, segments, known, deadlineMicros);
-      const scan = yield* scanActivated(disk, tailFile, buffers.frames[0], known);
-      tail = yield* findTail(scan, known);
+      const { scan, tail: found } = yield* readTail(disk, tailFile, buffers.frames[0], known);
+      tail = found;
       if (tail.state === "ambiguous" && settings.onAmbiguousTail === "refuse") {
         throw new WalCorruptionError(
           tail.file,
@@ -578,6 +579,28 @@ function* openTail(
   } catch (error) {
     yield* disk.close(file);
     throw error;
+  }
+}
+
+/**
+ * The frames of the activated segment, and its end. Of a file for direct I/O they are read by another
+ * description: nothing of it is cached any more, so that it is the device that is read, and the kernel reads
+ * ahead while frames are checked.
+ */
+function* readTail(
+  disk: Disk,
+  file: IoFile,
+  buffer: IoBuffer,
+  meta: Readonly<Meta>,
+): Task<{ scan: SegmentScan; tail: Tail }> {
+  const { direct } = file.options;
+  const reading = direct ? yield* disk.open(file.path, { read: true }) : file;
+  try {
+    if (direct) yield* disk.advise(reading, "sequential");
+    const scan = yield* scanActivated(disk, reading, buffer, meta);
+    return { scan, tail: yield* findTail(scan, meta) };
+  } finally {
+    if (direct) yield* disk.close(reading);
   }
 }
 
