@@ -153,7 +153,11 @@ export function* openLog(
     requireFit(settings, directory, unit);
     let { direct, reason, calibrate } = yield* decideMode(disk, lock, settings, directory, buffers);
     const preallocation = yield* judgePreallocation(disk, lock, directory, settings);
+    /** Files that count for nothing; removed when the log is known to be sound. */
+    const leftovers = [...names.filter(isTemporary), ...doubtsIn(names)];
     if (created) {
+      // Never used again, but removed: a killed process may still be writing to them.
+      yield* removeAll(disk, directory, leftovers);
       yield* syncAncestors(disk, directory);
       yield* createMeta(disk, directory, firstMeta(io), buffers.meta);
     }
@@ -173,8 +177,6 @@ export function* openLog(
     segments = new Segments(disk, meta, plan, buffers.header, buffers.zero, buffers.scratch);
     requireSegments(directory, sequences, known);
     const { damagedOffset } = opened.reading;
-    /** Files that count for nothing; removed when the log is known to be sound. */
-    const leftovers = [...names.filter(isTemporary), ...doubtsIn(names)];
     let below = 0;
     for (const sequence of sequences) {
       if (sequence >= known.lowWaterSequence && sequence <= known.activated) continue;
@@ -461,10 +463,14 @@ export function* takeLock(
   }
 }
 
-/** Whether a lock file has what a log writes there, all of it, a part of it or nothing. */
+/**
+ * Whether a lock file has what a log writes there, all of it, a part of it or nothing: of what a crash
+ * interrupted any byte can be zero.
+ */
 function isLockText(bytes: Uint8Array): boolean {
-  const text = new TextDecoder().decode(bytes).replaceAll("\0", "");
-  return text.startsWith(LOCK_TEXT_BEGINS) || LOCK_TEXT_BEGINS.startsWith(text);
+  return bytes.subarray(0, LOCK_TEXT_BEGINS.length).every((byte, i) =>
+    byte === 0 || byte === LOCK_TEXT_BEGINS.charCodeAt(i)
+  );
 }
 
 /** What a lock file says, as words; it may be from anyone. */

@@ -14,6 +14,7 @@ import {
   WalOptionsError,
   WalRecordTooLargeError,
 } from "../../src/wal/errors.ts";
+import { crashRun, newCrashCounts } from "../../src/testing/wal_model.ts";
 import { MetaFile } from "../../src/wal/meta.ts";
 import { settingsOf } from "../../src/wal/options.ts";
 import { repair } from "../../src/wal/repair.ts";
@@ -304,6 +305,16 @@ test("a recycled file is found again when making the spare of it failed", async 
   }
   await wal.close();
 });
+
+/**
+ * Of the simulated crashes: a killed process still writes to META.tmp, which the next one must not make its
+ * META of; and a lock file of which a crash has left holes.
+ */
+for (const seed of [1_020_299_687, 20_268_203]) {
+  test(`a creation that was killed in the middle: crash run ${seed}`, async () => {
+    await crashRun(seed, newCrashCounts());
+  });
+}
 
 test("META is not written again when a write of it has failed", async () => {
   const io = MemoryIo.create({ seed: 1, arenaBytes: 2 << 20, history: true });
