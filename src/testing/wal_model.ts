@@ -672,7 +672,11 @@ async function failed(
       );
     }
     await wal.close().catch((again) =>
-      check(!known || again === error, () => `close of a poisoned log: ${again}`)
+      // (The machine may go off meanwhile.)
+      check(
+        !known || again === error || machine.io.crashed,
+        () => `close of a poisoned log: ${again}`,
+      )
     );
     // Where only a read had failed nothing else is wrong with the log, and closing makes it durable.
     if (!known) model.observe(wal);

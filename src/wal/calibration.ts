@@ -104,7 +104,7 @@ export function* writeCalibration(
   const temporary = path + TEMPORARY_SUFFIX;
   const text = JSON.stringify({ version: VERSION, ...calibration }) + "\n";
   const { written } = new TextEncoder().encodeInto(text, buffer.bytes);
-  const file = yield* disk.open(temporary, { write: true, create: true, truncate: true });
+  const file = yield* disk.openNew(temporary);
   try {
     yield* disk.write(file, buffer, 0, written, 0, 0);
     yield* disk.fsync(file);

@@ -73,6 +73,15 @@ export class Disk {
     return file;
   }
 
+  /**
+   * A file to be written under a temporary name: always a new one. What has the name may be a killed
+   * process's, whose writes are still on their way; they go with it.
+   */
+  *openNew(path: string, direct = false): Task<IoFile> {
+    yield* this.remove(path);
+    return yield* this.open(path, { write: true, createNew: true, direct });
+  }
+
   *close(file: IoFile): Task<void> {
     yield (handle) => this.io.close(file, handle);
   }

@@ -62,7 +62,7 @@ export function* createMeta(
 ): Task<void> {
   const path = joinPath(directory, META_NAME);
   const temporary = path + TEMPORARY_SUFFIX;
-  const file = yield* disk.open(temporary, { write: true, create: true, truncate: true });
+  const file = yield* disk.openNew(temporary);
   try {
     disk.io.noCopyOnWrite(file);
     yield* disk.truncate(file, META_FILE_BYTES);

@@ -156,8 +156,6 @@ export function* openLog(
     /** Files that count for nothing; removed when the log is known to be sound. */
     const leftovers = [...names.filter(isTemporary), ...doubtsIn(names)];
     if (created) {
-      // Never used again, but removed: a killed process may still be writing to them.
-      yield* removeAll(disk, directory, leftovers);
       yield* syncAncestors(disk, directory);
       yield* createMeta(disk, directory, firstMeta(io), buffers.meta);
     }
@@ -378,7 +376,7 @@ function* judgePreallocation(
   }
   // Every file that the log makes is asked for the same.
   const path = joinPath(directory, PROBE_NAME + TEMPORARY_SUFFIX);
-  const file = yield* disk.open(path, { write: true, create: true, truncate: true });
+  const file = yield* disk.openNew(path);
   const res = disk.io.noCopyOnWrite(file);
   yield* disk.close(file);
   yield* disk.remove(path);
@@ -627,7 +625,7 @@ function* keepAside(
     path = joinPath(directory, `${name}-${number}.bin`);
   }
   const temporary = path + TEMPORARY_SUFFIX;
-  const copy = yield* disk.open(temporary, { write: true, create: true, truncate: true });
+  const copy = yield* disk.openNew(temporary);
   let open = true;
   try {
     const buffer = buffers.frames[0];

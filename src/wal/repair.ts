@@ -628,7 +628,7 @@ function* copyBytes(
 ): Task<void> {
   const source = yield* disk.open(from, { read: true });
   try {
-    const target = yield* disk.open(to, { write: true, create: true, truncate: true });
+    const target = yield* disk.openNew(to);
     try {
       if (size > length) yield* disk.allocate(target, 0, size);
       for (let offset = 0; offset < length;) {

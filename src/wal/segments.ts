@@ -380,12 +380,7 @@ export class Segments implements Pins {
   *#create(path: string): Task<void> {
     const temporary = path + TEMPORARY_SUFFIX;
     const size = this.plan.segmentBytes;
-    const file = yield* this.#disk.open(temporary, {
-      write: true,
-      create: true,
-      truncate: true,
-      direct: this.plan.direct,
-    });
+    const file = yield* this.#disk.openNew(temporary, this.plan.direct);
     let open = true;
     try {
       this.#io.noCopyOnWrite(file);
