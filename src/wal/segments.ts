@@ -337,13 +337,12 @@ export class Segments implements Pins {
       const candidate = this.#takeReusable(sequence);
       if (candidate === undefined) break;
       const from = this.path(candidate);
-      // Under which name it is when something fails: then the next attempt finds it again.
-      let name = candidate;
+      let renamed = false;
       try {
         if (yield* this.#isReusable(from)) {
           if (candidate !== sequence) {
             yield* this.#disk.rename(from, path);
-            name = sequence;
+            renamed = true;
             yield* this.#disk.syncDirectory(this.plan.directory);
             this.recycled++;
           }
@@ -352,12 +351,22 @@ export class Segments implements Pins {
           yield* this.#disk.remove(from);
         }
       } catch (error) {
-        if ((error as { code?: string }).code !== "ENOENT") this.#pool.push(name);
+        // Before it was renamed it can serve at the next attempt. With a name that could not be synced it
+        // never can: who finds it would take the name for durable.
+        if (renamed) yield* this.#discard(path);
+        else if ((error as { code?: string }).code !== "ENOENT") this.#pool.push(candidate);
         throw error;
       }
     }
     if (!found) yield* this.#create(path);
     return sequence;
+  }
+
+  /** Removes a file if it can be; the next spare is renamed over it otherwise. */
+  *#discard(path: string): Task<void> {
+    try {
+      yield* this.#disk.remove(path);
+    } catch { /* said above */ }
   }
 
   /** Takes a file that nobody reads out of the pool: the one that has the name already, or the oldest. */
