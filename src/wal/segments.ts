@@ -123,6 +123,8 @@ export class Segments implements Pins {
    * name first of all.
    */
   readonly #pool: number[] = [];
+  /** Of these, since there was a spare last: with those something has failed. */
+  readonly #failedOnce = new Set<number>();
   readonly #pins = new Map<number, number>();
   #active: ActiveSegment | undefined;
   #spare: Spare | undefined;
@@ -291,8 +293,7 @@ export class Segments implements Pins {
     try {
       file = yield* this.openForWriting(sequence, deadlineMicros);
     } catch (error) {
-      // It is there, and may be opened the next time.
-      this.#pool.push(sequence);
+      this.#giveBack(sequence, error);
       throw error;
     }
     if (this.#closed) {
@@ -300,6 +301,7 @@ export class Segments implements Pins {
       return;
     }
     this.#spare = { sequence, file };
+    this.#failedOnce.clear();
     this.failure = undefined;
   }
 
@@ -354,12 +356,20 @@ export class Segments implements Pins {
         // Before it was renamed it can serve at the next attempt. With a name that could not be synced it
         // never can: who finds it would take the name for durable.
         if (renamed) yield* this.#discard(path);
-        else if ((error as { code?: string }).code !== "ENOENT") this.#pool.push(candidate);
+        else this.#giveBack(candidate, error);
         throw error;
       }
     }
     if (!found) yield* this.#create(path);
     return sequence;
+  }
+
+  /** A file with which something failed gets one more chance, unless it is gone; then a fresh one is made. */
+  #giveBack(sequence: number, error: unknown): void {
+    const gone = (error as { code?: string }).code === "ENOENT";
+    if (gone || this.#failedOnce.has(sequence)) return;
+    this.#failedOnce.add(sequence);
+    this.#pool.push(sequence);
   }
 
   /** Removes a file if it can be; the next spare is renamed over it otherwise. */

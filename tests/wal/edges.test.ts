@@ -305,6 +305,30 @@ test("a recycled file is found again when making the spare of it failed", async 
   await wal.close();
 });
 
+test("a file that can never be used again is left, and a fresh one is made", async () => {
+  const io = machine();
+  const wal = await Wal.open(PATH, { ...SMALL, io, mode: "direct" });
+  const until = (count: number) => {
+    // Each record takes a part of a segment; a failure of the spare is told at once.
+    for (let tries = 0; wal.stats().segmentsBegun < count && tries < 400; tries++) {
+      try {
+        wal.waitDurable(wal.append("s".repeat(4000)));
+      } catch (error) {
+        if ((error as { code?: string }).code !== "WalFull") throw error;
+      }
+    }
+    assert.ok(wal.stats().segmentsBegun >= count, `${wal.stats().segmentsBegun} segments`);
+  };
+  until(4);
+  await wal.truncateBefore(wal.durableLsn);
+  const begun = wal.stats().segmentsBegun;
+  const fault = io.fail({ operation: "stat", path: /\.wal$/, errno: EIO, persistent: true });
+  until(begun + 5);
+  assert.ok(fault.fired > 0);
+  fault.cancel();
+  await wal.close();
+});
+
 /**
  * Of the simulated crashes: a killed process still writes to META.tmp, which the next one must not make its
  * META of; a lock file of which a crash has left holes; a recycled file whose new name could not be synced,
