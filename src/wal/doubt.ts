@@ -12,6 +12,7 @@ import { type Io, IoError } from "../io/io.ts";
 import type { Task } from "../io/pump.ts";
 import { type Disk, joinPath } from "./disk.ts";
 import { WalPoisonedError } from "./errors.ts";
+import { TEMPORARY_SUFFIX } from "./format.ts";
 
 /** Before the identity of the boot of the machine. */
 const PREFIX = "DOUBT-";
@@ -19,10 +20,14 @@ const UNKNOWN = "unknown";
 
 const nameFor = (io: Io) => PREFIX + (io.identity().bootId || UNKNOWN);
 
-/** Whether an error says that what is cached may not be on the device, and nothing can be done about it. */
+/**
+ * Whether an error says that what is cached may not be on the device, and nothing can be done about it. Not of
+ * a temporary file, as when a full disk refuses a spare: nothing of it is ever read.
+ */
 export function leavesDoubt(io: Io, error: unknown): boolean {
   return !io.dropsCache && error instanceof IoError &&
-    ["write", "fsync", "fdatasync"].includes(error.operation);
+    ["write", "fsync", "fdatasync"].includes(error.operation) &&
+    !error.path?.endsWith(TEMPORARY_SUFFIX);
 }
 
 /** Says so beside the log. By its first step, which such an Io executes at once. */

@@ -10,6 +10,8 @@ import process from "node:process";
 import { test } from "node:test";
 import { openIo, SyncIo, UringIo } from "../../io.ts";
 import { Wal, WalLockedError, WalOptionsError, WalView } from "../../wal.ts";
+import { IoError } from "../../src/io/io.ts";
+import { leavesDoubt } from "../../src/wal/doubt.ts";
 import { commandOf } from "../cli/support.ts";
 import { inScratch, skipRing } from "../support/ring.ts";
 import { SMALL } from "./support.ts";
@@ -185,3 +187,16 @@ test(
       await (await Wal.open(log, options)).close();
     }),
 );
+
+test("a full disk that refuses a spare leaves no doubt, a write or sync of the log does", () => {
+  const io = SyncIo.open();
+  const failed = (operation: string, path: string) =>
+    leavesDoubt(io, new IoError("failed", "ENOSPC", 28, operation, path));
+  assert.equal(failed("write", "/log/0000000000000002.wal.tmp"), false);
+  assert.equal(failed("fsync", "/log/META.tmp"), false);
+  assert.equal(failed("rename", "/log/META"), false);
+  for (const operation of ["write", "fsync", "fdatasync"]) {
+    assert.equal(failed(operation, "/log/0000000000000002.wal"), true, operation);
+  }
+  io[Symbol.dispose]();
+});
