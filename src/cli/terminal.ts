@@ -15,10 +15,15 @@ export class OutputClosedError extends Error {
 }
 export const STATUS_OUTPUT_CLOSED = 128 + 13;
 
-/** Only a broken pipe is a reader that went away; everything else was not written, and is to be said. */
+/**
+ * What a reader that went away leaves: a pipe is then broken; a socket (which is what `node:child_process`
+ * makes in Bun) is reset when something was left unread in it. Everything else was not written, and is to be said.
+ */
+const READER_LEFT: readonly (string | undefined)[] = ["EPIPE", "ECONNRESET"];
+
 function outputFailure(error: Error): Error {
   const { code, message } = error as { code?: string; message: string };
-  if (code === "EPIPE") return new OutputClosedError("standard output was closed");
+  if (READER_LEFT.includes(code)) return new OutputClosedError("standard output was closed");
   const named = code === undefined || message.includes(code) ? message : `${code}: ${message}`;
   return new Error(`standard output: ${named}`);
 }

@@ -10,12 +10,14 @@ import { test } from "node:test";
 import { Wal } from "../../wal.ts";
 import { closedLog, flip, offsetOf, segmentOf } from "./logs.ts";
 import {
+  commandOf,
   hashOf,
   isPlain,
   scratch,
   skipWithoutRing,
   SMALL,
   SMALL_WAL,
+  start,
   startUring,
   uring,
 } from "./support.ts";
@@ -110,4 +112,30 @@ test("whoever has read enough ends it quietly", TIMEOUT, async () => {
   running.child.stdout!.destroy();
   const { status, err } = await running.ended;
   assert.deepEqual([status, err], [141, ""]);
+});
+
+/** Lets a program fill a socket until its write waits there, and goes without reading. */
+const FULL_SOCKET = [
+  "import array, fcntl, socket, subprocess, sys, termios, time",
+  "mine, its = socket.socketpair()",
+  "child = subprocess.Popen(sys.argv[1:], stdout=its)",
+  "its.close()",
+  "mine.recv(1)",
+  "held, before = array.array('i', [0]), -1",
+  "while held[0] != before:",
+  "    before = held[0]",
+  "    time.sleep(0.2)",
+  "    fcntl.ioctl(mine, termios.FIONREAD, held)",
+  "mine.close()",
+  "sys.exit(child.wait())",
+].join("\n");
+
+test("a reader that leaves a full socket ends it as quietly", TIMEOUT, async () => {
+  const log = newLog();
+  await uring(["append", log, ...SMALL], "0123456789\n".repeat(100_000));
+  for (const command of ["tail", "cat"]) {
+    const [program, args] = commandOf("cli.ts", [command, log]);
+    const { status, err } = await start("python3", ["-c", FULL_SOCKET, program, ...args]).ended;
+    assert.deepEqual([status, err], [141, ""], command);
+  }
 });
