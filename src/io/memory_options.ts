@@ -29,6 +29,8 @@ export interface MemoryIoOptions {
   reorder?: boolean;
   /** Time that a poll takes. Default 1. */
   pollMicros?: number;
+  /** Time that the program takes until it looks at the clock again: so much later is each `now()`. Default 0. */
+  nowMicros?: number;
   /** Alignment of buffers. Default 4,096. */
   blockSize?: number;
   /** What the disk writes as a whole, and a crash never tears. Default 512. */
@@ -111,6 +113,7 @@ const DEFAULTS: Settings = {
   latencyMicros: [20, 120],
   reorder: true,
   pollMicros: 1,
+  nowMicros: 0,
   blockSize: 4096,
   sectorBytes: 512,
   diskBytes: 2 ** 40,
@@ -173,6 +176,7 @@ const CHECKS: Readonly<Record<keyof Settings, Check>> = {
   latencyMicros: latency,
   reorder: yesOrNo,
   pollMicros: time,
+  nowMicros: time,
   blockSize: powerOfTwo(4096),
   sectorBytes: powerOfTwo(1),
   diskBytes: within(0, Number.MAX_SAFE_INTEGER),

@@ -574,7 +574,9 @@ export class MemoryBackend extends Backend {
   }
 
   override now(): number {
-    return this.machine.clockMicros;
+    const { machine } = this;
+    machine.clockMicros += machine.settings.nowMicros;
+    return machine.clockMicros;
   }
   override wallClock(): number {
     return this.machine.wallClock();

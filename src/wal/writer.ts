@@ -49,6 +49,8 @@ export const RESERVED_HANDLES = 65;
 const FULL_RETRY_MICROS = 1000;
 /** Between two tries at a segment while records wait for one. */
 const SPARE_RETRY_MICROS = 100_000;
+/** What the shortest commit is taken for grows by this with every frame, until one is as short again. */
+const COMMIT_MICROS_DRIFT = 1.001;
 /** Largest `maxInFlight`. */
 export const IN_FLIGHT_MAX = 63;
 
@@ -78,6 +80,8 @@ interface Frame {
   durableMark: number;
   /** When its first record was appended; -1 while there is none. */
   appendedMicros: number;
+  /** When it was submitted. */
+  submittedMicros: number;
   /** Who waits for it. */
   deferred: Deferred<number> | undefined;
 }
@@ -121,7 +125,8 @@ export class Writer {
   readonly #crc32c: Crc32c;
   readonly #header: FrameHeader = newFrameHeader();
 
-  // The frame that fills; `#limit` is 0 when there is none, so that every append takes the slow way.
+  // The frame that fills; `#limit` is 0 when there is none, so that every append takes the slow way, and
+  // less than a whole frame where it may go out early (see `#aimEarly`).
   #fill: Frame;
   /**
    * Its records so far, in private memory, which they leave by one copy when the frame is full: Deno
@@ -135,6 +140,12 @@ export class Writer {
   #filled = 0;
   #submitted = 0;
   #acknowledged = 0;
+
+  /** Bytes of the frames in flight, and the most of them since nothing was. */
+  #flyingBytes = 0;
+  #flyingBytesMost = 0;
+  /** Shortest time from a submission to its acknowledgement, of late. */
+  #commitMicros = Infinity;
 
   #appendedLsn: number;
   #durableLsn: number;
@@ -215,6 +226,7 @@ export class Writer {
       written: false,
       durableMark: 0,
       appendedMicros: -1,
+      submittedMicros: 0,
       deferred: undefined,
     }));
     this.#ringSize = this.#frames.length;
@@ -421,6 +433,14 @@ export class Writer {
   #makeRoom(length: number): boolean {
     this.#refuse();
     if (length > this.maxRecordBytes) throw new WalRecordTooLargeError(length, this.maxRecordBytes);
+    if (this.#limit > 0 && this.#limit < this.#frameBytesMax) {
+      this.#limit = this.#frameBytesMax;
+      if (this.#earlyPays()) {
+        this.#closeFilling();
+        this.#submitFull();
+      }
+      if (this.#at + RECORD_HEADER_BYTES + length <= this.#limit) return true;
+    }
     if (this.#limit > 0 && this.#fill.recordCount > 0) this.#closeFilling();
     this.#submitFull();
     if (this.#limit > 0) return true;
@@ -488,6 +508,30 @@ export class Writer {
       return;
     }
     this.#delayTimer = this.#io.after(this.#maxDelayMicros, this.#scheduled);
+  }
+
+  /**
+   * Nothing is in flight: those who were acknowledged together will append together, and with one frame
+   * for all of them the device would rest while they do, and they while it works. The frame may go out at
+   * half of what was in flight, and so each half goes on while the other one is being written.
+   */
+  #aimEarly(): void {
+    const half = this.#flyingBytesMost >> 1;
+    this.#flyingBytesMost = 0;
+    if (this.#maxDelayMicros > 0 || this.#inFlightMax === 1) return;
+    if (this.#limit === 0 || this.#at >= half) return;
+    this.#limit = Math.min(half, this.#frameBytesMax);
+  }
+
+  /**
+   * Whether it does go out there. Two writes instead of one cost what the smallest one takes (about half
+   * of what commits here take at the least), and save the time of appending, half of which is known by
+   * now. Where nobody waits for single records that is short, and one write is better.
+   */
+  #earlyPays(): boolean {
+    const frame = this.#fill;
+    return this.#filled === this.#acknowledged && frame.recordCount > 0 && !this.#rolling &&
+      this.#io.now() - frame.appendedMicros > this.#commitMicros / 4;
   }
 
   /** Submits everything appended so far, as far as frames may be in flight. */
@@ -560,6 +604,9 @@ export class Writer {
         break;
       }
       this.#seal(frame, bytes);
+      frame.submittedMicros = this.#io.now();
+      this.#flyingBytes += frame.end;
+      if (this.#flyingBytes > this.#flyingBytesMost) this.#flyingBytesMost = this.#flyingBytes;
       frame.offset = active.offset;
       active.offset += bytes;
       this.#submitted++;
@@ -742,6 +789,9 @@ export class Writer {
     while (this.#acknowledged < until) {
       const frame = this.#frames[this.#acknowledged % this.#ringSize];
       this.#acknowledged++;
+      this.#flyingBytes -= frame.end;
+      const micros = now - frame.submittedMicros;
+      this.#commitMicros = Math.min(micros, this.#commitMicros * COMMIT_MICROS_DRIFT);
       if (frame.appendedMicros >= 0) {
         this.latency.record(now - frame.appendedMicros);
         this.commitRecords.record(frame.recordCount);
@@ -756,6 +806,7 @@ export class Writer {
       }
     }
     this.#openFilling();
+    if (this.#acknowledged === this.#filled) this.#aimEarly();
     const drained = this.#drainedResume;
     if (drained && this.#acknowledged === this.#submitted) {
       this.#drainedResume = undefined;

@@ -885,6 +885,12 @@ test("fromImage and image are inverse, and what fromImage gives is durable", () 
 
 // Time
 
+test("each look at the clock takes as long as it was told", () => {
+  const io = MemoryIo.create({ nowMicros: 30 });
+  const start = io.now();
+  assert.deepEqual([io.now(), io.now()], [start + 30, start + 60]);
+});
+
 test("park and wait jump to the next completion, poll lets a little time pass", async () => {
   const io = MemoryIo.create({ latencyMicros: 500, pollMicros: 10, reorder: false });
   const file = openFile(io, "/a");
@@ -1054,6 +1060,7 @@ test("options, faults and crashes that make no sense are refused by name", () =>
     latencyMicros: [-1, NaN, "1", [1], [2, 1], [-1, 1], [1, 2, 3], Infinity],
     reorder: [1, "no"],
     pollMicros: [-1, NaN, "1"],
+    nowMicros: [-1, NaN, "1"],
     blockSize: [0, 512, 5000, NaN],
     sectorBytes: [0, 3, -512],
     diskBytes: [-1, NaN, 0.5],
