@@ -438,12 +438,17 @@ export class Writer {
       if (this.#earlyPays()) {
         this.#closeFilling();
         this.#submitFull();
+        if (this.#limit > 0) this.#limit = this.#frameBytesMax;
       }
       if (this.#at + RECORD_HEADER_BYTES + length <= this.#limit) return true;
     }
     if (this.#limit > 0 && this.#fill.recordCount > 0) this.#closeFilling();
     this.#submitFull();
-    if (this.#limit > 0) return true;
+    if (this.#limit > 0) {
+      // What was submitted may be durable by now, and the empty frame due early again.
+      this.#limit = this.#frameBytesMax;
+      return true;
+    }
     if (!this.#segments.spareReady) this.#segments.ensureSpare();
     return false;
   }

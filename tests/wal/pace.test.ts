@@ -57,3 +57,18 @@ test("not where the log was told to wait for company", async () => {
   const commit = { ...OPTIONS.commit, maxDelayMicros: 100 };
   assert.deepEqual(new Set(await pace(10, { ...OPTIONS, commit })), new Set([APPENDERS]));
 });
+
+test("a text larger than half of what was in flight, where a full frame is durable at once", async () => {
+  const io = MemoryIo.create({ seed: 1, arenaBytes: 8 << 20, latencyMicros: 0 });
+  await using wal = await Wal.open("log", { ...OPTIONS, mode: "direct", io });
+  const lengths = Array.from({ length: 16 }, (_, i) => i % 2 === 0 ? 120_000 : 80_000);
+  for (const length of lengths) {
+    while (wal.tryAppend("x".repeat(length)) === undefined) await wal.ready();
+  }
+  await wal.flush();
+  const read: number[] = [];
+  for await (const batch of wal.read()) {
+    for (let i = 0; i < batch.length; i++) read.push(batch.text(i).length);
+  }
+  assert.deepEqual(read, lengths);
+});
