@@ -51,6 +51,8 @@ const FULL_RETRY_MICROS = 1000;
 const SPARE_RETRY_MICROS = 100_000;
 /** What the shortest commit is taken for grows by this with every frame, until one is as short again. */
 const COMMIT_MICROS_DRIFT = 1.001;
+/** Halves that were appended quickly, one after the other, before they are joined. */
+const QUICK_HALVES_MAX = 8;
 /** Largest `maxInFlight`. */
 export const IN_FLIGHT_MAX = 63;
 
@@ -146,6 +148,13 @@ export class Writer {
   #flyingBytesMost = 0;
   /** Shortest time from a submission to its acknowledgement, of late. */
   #commitMicros = Infinity;
+  /** When the frame that fills may go out early: since when. */
+  #aimedMicros = 0;
+  /** It would have paid the last time, too: one pause of the program is no reason. */
+  #paidBefore = false;
+  /** Two halves take turns; and in how many commits since it last paid appending was quick. */
+  #halves = false;
+  #quickHalves = 0;
 
   #appendedLsn: number;
   #durableLsn: number;
@@ -372,7 +381,11 @@ export class Writer {
     }
     // Near the end of the frame: encode, and see whether everything went in.
     if (this.#limit > 0) {
-      const lsn = this.#encodeText(record);
+      let lsn = this.#encodeText(record);
+      if (lsn === 0 && this.#limit < this.#frameBytesMax) {
+        this.#passHalf();
+        lsn = this.#encodeText(record);
+      }
       if (lsn > 0) return lsn;
     }
     if (record.length > this.maxRecordBytes) {
@@ -434,12 +447,7 @@ export class Writer {
     this.#refuse();
     if (length > this.maxRecordBytes) throw new WalRecordTooLargeError(length, this.maxRecordBytes);
     if (this.#limit > 0 && this.#limit < this.#frameBytesMax) {
-      this.#limit = this.#frameBytesMax;
-      if (this.#earlyPays()) {
-        this.#closeFilling();
-        this.#submitFull();
-        if (this.#limit > 0) this.#limit = this.#frameBytesMax;
-      }
+      this.#passHalf();
       if (this.#at + RECORD_HEADER_BYTES + length <= this.#limit) return true;
     }
     if (this.#limit > 0 && this.#fill.recordCount > 0) this.#closeFilling();
@@ -488,6 +496,8 @@ export class Writer {
     this.#retrySpare();
     if (this.#limit > 0) return Promise.resolve();
     this.#segments.ensureSpare();
+    // Where the Io is broken that has ended the log.
+    if (this.#poison) return Promise.reject(this.#poison);
     this.#room ??= Promise.withResolvers<void>();
     return this.#room.promise;
   }
@@ -504,7 +514,7 @@ export class Writer {
 
   /**
    * The frame goes out when the work of this turn is done: appends of the same turn, and of everybody
-   * whom the same acknowledgement woke, share it.
+   * whom the same acknowledgement woke, share it, or two (see `#aimEarly`).
    */
   #schedule(): void {
     this.#flushScheduled = true;
@@ -518,14 +528,32 @@ export class Writer {
   /**
    * Nothing is in flight: those who were acknowledged together will append together, and with one frame
    * for all of them the device would rest while they do, and they while it works. The frame may go out at
-   * half of what was in flight, and so each half goes on while the other one is being written.
+   * half of what was in flight, and so each half goes on while the other one is being written. Where one
+   * commit waits for the other, as with one fdatasync at a time, there is nothing to gain.
    */
-  #aimEarly(): void {
+  #aimEarly(now: number): void {
     const half = this.#flyingBytesMost >> 1;
     this.#flyingBytesMost = 0;
-    if (this.#maxDelayMicros > 0 || this.#inFlightMax === 1) return;
+    this.#halves = false;
+    if (!this.#dsync || this.#maxDelayMicros > 0 || this.#inFlightMax === 1) return;
     if (this.#limit === 0 || this.#at >= half) return;
     this.#limit = Math.min(half, this.#frameBytesMax);
+    this.#aimedMicros = now;
+  }
+
+  /** The frame that fills has come to where it may go out early: it does, or goes on to its end. */
+  #passHalf(): void {
+    this.#limit = this.#frameBytesMax;
+    const pays = this.#earlyPays();
+    if (pays && this.#paidBefore) {
+      this.#halves = true;
+      this.#quickHalves = 0;
+      this.#closeFilling();
+      this.#submitFull();
+      // What was submitted may be durable by now, and the empty frame due early again.
+      if (this.#limit > 0) this.#limit = this.#frameBytesMax;
+    }
+    this.#paidBefore = pays;
   }
 
   /**
@@ -534,9 +562,27 @@ export class Writer {
    * now. Where nobody waits for single records that is short, and one write is better.
    */
   #earlyPays(): boolean {
-    const frame = this.#fill;
-    return this.#filled === this.#acknowledged && frame.recordCount > 0 && !this.#rolling &&
-      this.#io.now() - frame.appendedMicros > this.#commitMicros / 4;
+    const { recordCount } = this.#fill;
+    return this.#filled === this.#acknowledged && recordCount > 0 && !this.#rolling &&
+      this.#fillingMicros() > this.#commitMicros / 4;
+  }
+
+  /** How long the frame has been filling; what came before the acknowledgement waited, and took no time. */
+  #fillingMicros(): number {
+    return this.#io.now() - Math.max(this.#fill.appendedMicros, this.#aimedMicros);
+  }
+
+  /**
+   * The other half is being written, and appending this one was quick, for some time now: it waits for
+   * the other, and from then on they share one frame again.
+   */
+  #joinHalves(): boolean {
+    if (this.#flushLsn > this.#submittedLsn) return false;
+    if (this.#fillingMicros() > this.#commitMicros / 8) this.#quickHalves = 0;
+    else this.#quickHalves++;
+    if (this.#quickHalves < QUICK_HALVES_MAX) return false;
+    this.#halves = false;
+    return true;
   }
 
   /** Submits everything appended so far, as far as frames may be in flight. */
@@ -555,8 +601,11 @@ export class Writer {
       this.#limit > 0 && this.#fill.recordCount > 0 && this.#submitted === this.#filled &&
       this.#submitted - this.#acknowledged < this.#inFlightMax && !this.#rolling
     ) {
-      this.#closeFilling();
-      this.#submitFull();
+      const joins = this.#halves && this.#submitted > this.#acknowledged && this.#joinHalves();
+      if (!joins) {
+        this.#closeFilling();
+        this.#submitFull();
+      }
     }
     this.#pump.drain();
   }
@@ -795,7 +844,7 @@ export class Writer {
       const frame = this.#frames[this.#acknowledged % this.#ringSize];
       this.#acknowledged++;
       this.#flyingBytes -= frame.end;
-      const micros = now - frame.submittedMicros;
+      const micros = Math.max(1, now - frame.submittedMicros);
       this.#commitMicros = Math.min(micros, this.#commitMicros * COMMIT_MICROS_DRIFT);
       if (frame.appendedMicros >= 0) {
         this.latency.record(now - frame.appendedMicros);
@@ -811,7 +860,7 @@ export class Writer {
       }
     }
     this.#openFilling();
-    if (this.#acknowledged === this.#filled) this.#aimEarly();
+    if (this.#acknowledged === this.#filled) this.#aimEarly(now);
     const drained = this.#drainedResume;
     if (drained && this.#acknowledged === this.#submitted) {
       this.#drainedResume = undefined;

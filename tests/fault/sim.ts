@@ -12,6 +12,8 @@ const CRASHES = 5_000;
 const CYCLES_FULL = 500_000;
 const OPERATIONS_FULL = 50_000_000;
 const LINE_MILLIS = 60_000;
+/** A run takes milliseconds, and much less than this on any machine. */
+const RUN_MILLIS_MAX = 120_000;
 /** Between the first seeds of the runtimes: one seed is one history under both. */
 const SEEDS = 1_000_000_000;
 
@@ -36,6 +38,13 @@ const enough = () =>
   counts.crashes >= crashes || performance.now() >= campaign.until ||
   (full && !timed && counts.crashes + counts.kills >= CYCLES_FULL &&
     counts.operations >= OPERATIONS_FULL);
+let begun = performance.now();
+// A run in which everybody waits for ever would end the process without a word, or never.
+setInterval(() => {
+  if (performance.now() < begun + RUN_MILLIS_MAX) return;
+  console.log(`FAILED seed ${seed}: it never ends`);
+  process.exit(1);
+}, 1000);
 // Ends by time or by count; each run is bounded.
 for (; !enough(); seed++) {
   if (performance.now() > shown + LINE_MILLIS) {
@@ -43,6 +52,7 @@ for (; !enough(); seed++) {
     const { crashes, kills, operations } = counts;
     console.log(`seed ${seed}: ${crashes + kills} crashes and kills, ${operations} operations`);
   }
+  begun = performance.now();
   try {
     await crashRun(seed, counts);
   } catch (error) {

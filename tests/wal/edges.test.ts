@@ -332,9 +332,9 @@ test("a file that can never be used again is left, and a fresh one is made", asy
 /**
  * Of the simulated crashes: a killed process still writes to META.tmp, which the next one must not make its
  * META of; a lock file of which a crash has left holes; a recycled file whose new name could not be synced,
- * and is not there after the crash.
+ * and is not there after the crash; `ready` that found the Io broken, and then waited for ever.
  */
-for (const seed of [1_020_299_687, 20_268_203, 40_016_871]) {
+for (const seed of [1_020_299_687, 20_268_203, 40_016_871, 1_446_201_694]) {
   test(`crash run ${seed}`, async () => {
     await crashRun(seed, newCrashCounts());
   });
