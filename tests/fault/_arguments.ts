@@ -13,7 +13,7 @@ export interface Campaign {
   full: boolean;
   /** Of `sim`: crashes after which it ends. */
   crashes: number | undefined;
-  /** Of `mutants`: what the names of those have in them that are run. */
+  /** Of `mutants`: what the names of those have in them that are run; of `power`: the file system. */
   only: string;
 }
 
@@ -30,7 +30,7 @@ export function campaignOf(name: string): Campaign {
         seconds: { type: "string" },
         full: { type: "boolean", default: false },
         ...(name === "sim" ? { crashes: { type: "string" } } as const : {}),
-        ...(name === "mutants" ? { only: { type: "string" } } as const : {}),
+        ...(name === "mutants" || name === "power" ? { only: { type: "string" } } as const : {}),
       },
     });
     const seed = values.seed === undefined ? Math.floor(Math.random() * 1e9) : Number(values.seed);

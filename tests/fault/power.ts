@@ -4,7 +4,8 @@
  * have left them in when their own cache is lost, too. Every record that was acknowledged before must be in
  * the log, byte for byte, and nothing that nobody wrote.
  *
- * 12 cuts and 150 states, with `--full` 500 and 2,500 under each runtime, or until `--seconds` are over.
+ * 12 cuts and 150 states, with `--full` 500 and 2,500 under each runtime, or until `--seconds` are over;
+ * `--only btrfs` takes one of the file systems.
  */
 import process from "node:process";
 import { campaignOf, RUNTIME } from "./_arguments.ts";
@@ -12,12 +13,17 @@ import { skipMachines } from "./_machine.ts";
 import { type FileSystem, skipUnmountable } from "./_mounts.ts";
 import { powerCampaign, replayCampaign } from "./_power.ts";
 
-const FILE_SYSTEMS: FileSystem[] = ["ext4", "xfs", "btrfs"];
+const ALL: FileSystem[] = ["ext4", "xfs", "btrfs"];
 const CUTS = { short: 4, full: 167 };
 const STATES = { short: 50, full: 834 };
 const LINE_MILLIS = 20_000;
 
 const campaign = campaignOf("power");
+const FILE_SYSTEMS = ALL.filter((name) => campaign.only === "" || campaign.only === name);
+if (FILE_SYSTEMS.length === 0) {
+  console.error(`fault power: --only is one of ${ALL.join(", ")}, not '${campaign.only}'`);
+  process.exit(2);
+}
 const timed = campaign.until !== Infinity;
 const amount = ({ short, full }: { short: number; full: number }) =>
   timed ? Infinity : campaign.full ? full : short;
