@@ -340,6 +340,39 @@ for (const seed of [1_020_299_687, 20_268_203, 40_016_871, 1_446_201_694]) {
   });
 }
 
+test("META: its name is synced before anything else, and it is read from the device", async () => {
+  const io = MemoryIo.create({ seed: 1, arenaBytes: 2 << 20, history: true });
+  /** The operations since the last call, without their times and numbers. */
+  let seen = 0;
+  const since = () => {
+    const lines = io.history.slice(seen);
+    seen += lines.length;
+    return lines.map((line) => line.split(" ").slice(2).join(" ").replace(/[ \-\d]+$/, ""));
+  };
+  await (await Wal.open(PATH, { ...SMALL, io })).close();
+  const making = since();
+  const renamed = making.indexOf(`rename ${PATH}/META.tmp ${PATH}/META`);
+  assert.ok(renamed >= 0, making.join("\n"));
+  assert.equal(making[renamed + 1], `syncDirectory ${PATH}`);
+  await (await Wal.open(PATH, { ...SMALL, io })).close();
+  const words = since().filter((line) => line.endsWith("/META")).map((line) => line.split(" ")[0]);
+  const before = words.slice(0, words.indexOf("read"));
+  assert.deepEqual(before.filter((word) => word !== "stat"), ["open", "fsync", "advise"]);
+});
+
+test("META that a killed writer still writes to is not opened", async () => {
+  const io = machine();
+  await (await Wal.open(PATH, { ...SMALL, io })).close();
+  const disk = new Disk(new Pump(io.client("killed")));
+  const file = await disk.pump.run(disk.open(`${PATH}/META`, { read: true, write: true }));
+  assert.ok(await disk.pump.run(disk.lock(file, 0)));
+  await assert.rejects(Wal.open(PATH, { ...SMALL, io, lockTimeoutMillis: 1 }), {
+    code: "WalLocked",
+  });
+  await disk.pump.run(disk.close(file));
+  await (await Wal.open(PATH, { ...SMALL, io, lockTimeoutMillis: 1 })).close();
+});
+
 test("META is not written again when a write of it has failed", async () => {
   const io = MemoryIo.create({ seed: 1, arenaBytes: 2 << 20, history: true });
   await (await Wal.open(PATH, { ...SMALL, io })).close();

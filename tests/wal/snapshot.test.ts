@@ -10,6 +10,8 @@ import { crc32c } from "../../src/io/crc32c.ts";
 import { MemoryIo } from "../../src/io/memory.ts";
 import { Prng } from "../../src/io/prng.ts";
 import { WalClosedError, WalCorruptionError, WalOptionsError } from "../../src/wal/errors.ts";
+import type { Crc32c } from "../../src/wal/format.ts";
+import { parseManifest } from "../../src/wal/snapshot.ts";
 import { WalView } from "../../src/wal/view.ts";
 import { Wal } from "../../src/wal/wal.ts";
 import { appendOneByOne, readDirectory, readFile, records, SMALL } from "./support.ts";
@@ -55,6 +57,12 @@ test("a quiet log: the same records, and a manifest that says what is there", as
   assert.equal(rest, "");
   assert.deepEqual(JSON.parse(line), manifest);
   assert.equal(Number.parseInt(crc, 16), crc32c(new TextEncoder().encode(line + "\n")));
+  // One digit of a number in it is another one.
+  const damaged = new TextEncoder().encode(text);
+  damaged[text.indexOf('"last":') + '"last":'.length] ^= 1;
+  const crcOf: Crc32c = (bytes, seed) => crc32c(bytes, seed);
+  assert.deepEqual(parseManifest("SNAPSHOT", new TextEncoder().encode(text), crcOf), manifest);
+  assert.throws(() => parseManifest("SNAPSHOT", damaged, crcOf), WalCorruptionError);
   const files = await readDirectory(io, "/copies/1");
   files.delete("SNAPSHOT");
   assert.deepEqual(
